@@ -1,0 +1,27 @@
+"""The one training loop: many runs in lockstep, each as if it were alone."""
+
+from kdcore.engine.checkpoint import DamagedCheckpoint
+from kdcore.engine.evaluation import evaluate, judge
+from kdcore.engine.loop import fit
+from kdcore.engine.machine import STEP_REVISION, compile_network, prepare, promise
+from kdcore.engine.rest import at_rest, tabulate
+from kdcore.engine.run import Diverged, Run
+from kdcore.engine.setting import setting_of
+from kdcore.recipe import Recipe
+
+__all__ = [
+    "STEP_REVISION",
+    "DamagedCheckpoint",
+    "Diverged",
+    "Recipe",
+    "Run",
+    "at_rest",
+    "compile_network",
+    "evaluate",
+    "fit",
+    "judge",
+    "prepare",
+    "promise",
+    "setting_of",
+    "tabulate",
+]

@@ -1,0 +1,115 @@
+"""Networks with nothing to learn: folded and frozen, and their answers tabulated where a view has few results."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from kdcore.types import Data, Outputs, take
+
+log = logging.getLogger(__name__)
+
+
+def at_rest(network: nn.Module, precision: str = "float32", sample: Any | None = None) -> nn.Module:
+    """A frozen copy in eval mode; in bfloat16 with each batch norm folded into its convolution.
+
+    Folding is found, not declared: a batch norm that reads exactly what a convolution returned is folded, and the
+    result is kept only if all answers on `sample` stay the same to 1e-3 of their size.
+
+    Args:
+        network: any network that returns `Outputs`.
+        precision: ``float32`` leaves the arithmetic alone, ``bfloat16`` folds and stores the weights in bfloat16.
+        sample: a few inputs, needed for folding; without it nothing is folded.
+    """
+    resting = copy.deepcopy(network).eval().requires_grad_(False)
+    if precision == "float32" or sample is None:
+        return resting
+    folded = _folded(resting, sample)
+    return folded.to(torch.bfloat16)
+
+
+@torch.no_grad()
+def _folded(network: nn.Module, sample: Any) -> nn.Module:
+    pairs = _conv_bn_pairs(network, sample)
+    folded = copy.deepcopy(network)
+    for convolution, norm in pairs:
+        _replace(folded, convolution, fuse_conv_bn_eval(folded.get_submodule(convolution), folded.get_submodule(norm)))
+        _replace(folded, norm, nn.Identity())
+    if not _agree(network(sample), folded(sample)):
+        log.warning("a resting network is left unfolded: its answers would change")
+        return network
+    return folded
+
+
+def _conv_bn_pairs(network: nn.Module, sample: Any) -> list[tuple[str, str]]:
+    """Names of (convolution, batch norm) where the second reads the very tensor that the first returned."""
+    made: dict[int, str] = {}
+    pairs: list[tuple[str, str]] = []
+    kept: list[Tensor] = []  # so that no identity is used twice
+
+    def watch(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
+        def hook(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            if isinstance(module, nn.Conv2d):
+                made[id(output)] = name
+                kept.append(output)
+            elif id(inputs[0]) in made:
+                pairs.append((made[id(inputs[0])], name))
+
+        return module.register_forward_hook(hook)
+
+    kinds = (nn.Conv2d, nn.BatchNorm2d)
+    handles = [watch(name, module) for name, module in network.named_modules() if isinstance(module, kinds)]
+    try:
+        network(sample)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return pairs
+
+
+def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    setattr(network.get_submodule(parent), child, module)
+
+
+def _agree(one: Outputs, two: Outputs) -> bool:
+    pairs = zip(_tensors(one), _tensors(two), strict=True)
+    return all((a - b).abs().max() <= 1e-3 * a.abs().max().clamp_min(1e-6) for a, b in pairs)
+
+
+def _tensors(outputs: Outputs) -> list[Tensor]:
+    found: list[Tensor] = []
+    outputs.map(lambda value: found.append(value) or value)
+    return found
+
+
+@torch.no_grad()
+def tabulate(network: nn.Module, data: Data, view: str = "weak", chunk: int = 1000) -> None:
+    """Compute a resting network's answer to every choice of a finite view once, for all runs and seeds.
+
+    `Batch.outputs` then reads the table. It is exact only for a network in eval mode whose view is drawn from
+    finitely many choices (a digit has 9 shifts, a CIFAR image 162 crops and flips).
+    """
+    made = data.views[view]
+    if not hasattr(made, "choices"):
+        raise ValueError(f"view {view} has no finite choices, so its answers cannot be tabulated")
+    if any(parameter.requires_grad for parameter in network.parameters()):
+        raise ValueError("only a resting network can be tabulated, this one still learns")
+    images = torch.arange(len(data), device=data.device).repeat_interleave(made.choices)
+    choices = torch.arange(made.choices, device=data.device).repeat(len(data))
+    answers = []
+    for start in range(0, len(images), chunk):
+        part = slice(start, start + chunk)
+        answers.append(network(made.apply(take(data.inputs, images[part]), choices[part])))
+    data.tables[network, view] = _joined(answers)
+
+
+def _joined(answers: list[Outputs]) -> Outputs:
+    columns = zip(*(_tensors(answer) for answer in answers), strict=True)
+    whole = iter([torch.cat(column) for column in columns])
+    return answers[0].map(lambda _: next(whole))

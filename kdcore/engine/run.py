@@ -1,0 +1,195 @@
+"""One scheme on its way through its stages. Its state is the scheme, the optimisers, two counters and the curve."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from kdcore.engine import optimise
+from kdcore.engine.checkpoint import DamagedCheckpoint
+from kdcore.engine.evaluation import judge
+from kdcore.engine.watch import Diverged, Watch
+from kdcore.randomness import seed_layers
+from kdcore.recipe import Recipe
+from kdcore.types import Batch, Clock, Data, Scheme, Stage, Term, Update
+
+__all__ = ["Diverged", "Run"]
+POINTS = 20  # entries of the curve in a stage that is not judged at every epoch
+
+
+class Run:
+    """A scheme, the data it learns from, a recipe and a seed.
+
+    Args:
+        name: how messages and checkpoints call it.
+        scheme: who learns from whom; its weights are the run's.
+        data: what it learns from; its ``test`` split judges it.
+        recipe: of every stage and update that brings none of its own.
+        seed: of order, augmentation and dropout (initial weights are drawn before).
+        checkpoint: where `fit` keeps its state while it is unfinished; None for nowhere.
+    """
+
+    def __init__(
+        self, name: str, scheme: Scheme, data: Data, recipe: Recipe, seed: int, checkpoint: Path | None = None
+    ):
+        self.name, self.scheme, self.data, self.recipe, self.seed = name, scheme, data, recipe, seed
+        self.checkpoint, self.resumed = checkpoint, 0
+        self.stages = scheme.stages()
+        self.clocks = [self._clock(stage) for stage in self.stages]
+        self.curve: list[dict[str, Any]] = []
+        self.untouched: dict[str, list[str]] = {}
+        self.failed: dict[str, Any] | None = None
+        self.watch = Watch()
+        self._names = {id(parameter): name for name, parameter in scheme.named_parameters()}
+        self._enter(0, 0)
+
+    def _clock(self, stage: Stage) -> Clock:
+        recipe = stage.recipe or self.recipe
+        steps, per_epoch = recipe.length(len(self.data), stage.share)
+        return Clock(0, steps, per_epoch)
+
+    def _enter(self, stage: int, step: int) -> None:
+        """Stand at a step of a stage: what it trains gets gradients and train mode, all else rests."""
+        self.at, self.step = stage, step
+        self.optimizers: list[tuple[Recipe, torch.optim.Optimizer]] = []
+        self.parameters: list[list[nn.Parameter]] = []
+        self.scheme.eval().requires_grad_(False)
+        if self.done:
+            return
+        for update in self.stages[stage].updates:
+            modules = list(update.trains)
+            for module in modules:
+                module.train().requires_grad_(True)
+            parameters = list({id(p): p for module in modules for p in module.parameters()}.values())
+            if strangers := [p for p in parameters if id(p) not in self._names]:
+                raise ValueError(
+                    f"update {update.name} trains {len(strangers)} parameters that its scheme does not register, "
+                    "so they would not be saved"
+                )
+            recipe = update.recipe or self.stages[stage].recipe or self.recipe
+            self.parameters.append(parameters)
+            self.optimizers.append((recipe, optimise.optimizer_for(recipe, parameters)))
+
+    @property
+    def done(self) -> bool:
+        return self.at == len(self.stages)
+
+    @property
+    def active(self) -> bool:
+        return not self.done and self.failed is None
+
+    @property
+    def remaining(self) -> int:
+        """Steps left until the end of the last stage; 0 for a failed run."""
+        return sum(clock.steps for clock in self.clocks[self.at :]) - self.step if self.active else 0
+
+    @property
+    def clock(self) -> Clock:
+        return self.clocks[self.at]._replace(step=self.step)
+
+    @property
+    def batch_size(self) -> int:
+        return (self.stages[self.at].recipe or self.recipe).batch_size
+
+    def advance(self, memo: dict | None = None) -> None:
+        """Carry out one step, with what lies between epochs before it and after the last, as one whole."""
+        stage, clock = self.stages[self.at], self.clock
+        if stage.between and clock.step % clock.steps_per_epoch == 0:
+            stage.between(self.data, clock)
+        batch = self.data.batch(self.seed, clock, self.batch_size, memo)
+        for number, update in enumerate(stage.updates):
+            if clock.step % update.every == 0:
+                self._carry_out(number, update, stage, batch)
+        self.step += 1
+        self._note(stage, clock._replace(step=self.step))
+        if self.step == clock.steps:
+            if stage.between:
+                stage.between(self.data, clock._replace(step=self.step))
+            self._enter(self.at + 1, 0)
+
+    def _carry_out(self, number: int, update: Update, stage: Stage, batch: Batch) -> None:
+        (recipe, optimizer), parameters = self.optimizers[number], self.parameters[number]
+        progress = batch.clock.progress
+        batch.live.clear()
+        seed_layers(self.seed, "layers", stage.name, update.name, batch.clock.step)
+        with self._arithmetic(recipe):
+            terms = update.losses(batch)
+        terms = {name: Term(term.value, term.weight_at(progress)) for name, term in terms.items()}
+        self.watch.see(update.name, terms, stage.name, batch.clock.step)
+        optimizer.zero_grad()
+        (update.backward or optimise.backward)(terms, parameters)
+        if batch.clock.step == 0:
+            idle = [self._names[id(p)] for p in parameters if p.grad is None]
+            self.untouched[f"{stage.name}/{update.name}"] = idle
+        if recipe.clip is not None:
+            nn.utils.clip_grad_norm_(parameters, recipe.clip)
+        optimise.set_rate(optimizer, recipe.rate(progress))
+        optimizer.step()
+
+    def _arithmetic(self, recipe: Recipe) -> contextlib.AbstractContextManager:
+        if recipe.precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.data.device.type, torch.bfloat16)
+
+    def _note(self, stage: Stage, clock: Clock) -> None:
+        """Add an entry to the curve: at every epoch where each is judged, else at twenty points of a stage."""
+        each = self.recipe.evaluate == "epoch"
+        every = clock.steps_per_epoch if each else -(-clock.steps // POINTS)
+        if clock.step % every and clock.step != clock.steps:
+            return
+        entry: dict[str, Any] = {"stage": stage.name, "step": clock.step, "epoch": clock.step / clock.steps_per_epoch}
+        entry["terms"] = self.watch.read(stage.name)
+        if each:
+            entry["test"] = next(iter(judge(self.scheme, self.data).values()))
+        self.curve.append(entry)
+
+    def fail(self, error: Exception) -> None:
+        """Record why this run ends here; the others go on."""
+        where = {"stage": self.stages[self.at].name, "step": self.step, "term": None}
+        if isinstance(error, Diverged):
+            where |= {"stage": error.stage, "step": error.step, "term": error.term}
+        self.failed = where | {"reason": str(error).splitlines()[0] if str(error) else type(error).__name__}
+        self.optimizers, self.parameters = [], []
+
+    def result(self) -> dict[str, dict[str, float]]:
+        """What each delivered network scores on the test split, the ranked one first."""
+        return judge(self.scheme, self.data)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that resuming needs, tensors and plain values only."""
+        return {
+            "format": "kdcore run 1",
+            "name": self.name,
+            "at": [self.at, self.step],
+            "scheme": self.scheme.state_dict(),
+            "optimizers": [optimizer.state_dict() for _, optimizer in self.optimizers],
+            "watch": self.watch.state(),
+            "curve": self.curve,
+            "untouched": self.untouched,
+            "resumed": self.resumed,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Stand where the state was taken.
+
+        Raises:
+            DamagedCheckpoint: the state belongs to another run.
+        """
+        at, step = state["at"]
+        if state["name"] != self.name or at >= len(self.stages) or step >= self.clocks[at].steps:
+            raise DamagedCheckpoint(
+                f"the checkpoint is of {state['name']} at stage {at}, step {step}, not of {self.name}"
+            )
+        try:
+            self.scheme.load_state_dict(state["scheme"])
+            self._enter(at, step)
+            for (_, optimizer), saved in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise DamagedCheckpoint(f"the checkpoint does not fit {self.name}: {str(error).splitlines()[0]}") from error
+        self.watch.restore(state["watch"])
+        self.curve, self.untouched, self.resumed = state["curve"], state["untouched"], state["resumed"] + 1

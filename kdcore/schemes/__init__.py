@@ -1,0 +1,1 @@
+"""How knowledge is learned: who teaches whom, in which order, with which optimisers."""

@@ -9,19 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from kdcore.entry import Entry as Entry
+from kdcore.entry import Kind as Kind
+from kdcore.entry import Refusal as Refusal
 from kdcore.randomness import generator
 
 T = TypeVar("T")
-Kind = Literal["loss", "scheme", "fusion", "model", "application", "mechanism", "outlook", "table"]
-
-
-class Refusal(ValueError):
-    """A request that cannot be served, said in one sentence before anything is trained."""
 
 
 # ---------------------------------------------------------------- what a network says
@@ -364,18 +362,3 @@ class Method(nn.Module):
         """What trains together with the student: every child that is not a critic."""
         critics = self.critics()
         return [child for child in self.children() if not any(child is critic for critic in critics)]
-
-
-class Entry(NamedTuple):
-    """One key of the catalogue: what it is, what makes it, with which settings.
-
-    Several entries may share a class with differing settings; ``settings`` is a literal, so that the catalogue can
-    be read without importing anything. `revision` is raised in the commit that changes the numbers.
-    """
-
-    key: str
-    kind: Kind
-    make: Callable[..., Any]
-    settings: dict[str, Any] = {}  # noqa: RUF012
-    note: str = ""
-    revision: int = 1

@@ -1,0 +1,47 @@
+"""One table says where each chapter lives."""
+
+import re
+
+from kdcore.catalogue import ALIASES, CHAPTERS, chapter_of, row_of
+from kdcore.survey import rows
+
+
+class TestChapters:
+    def test_there_are_25_each_with_a_notebook_of_its_own(self):
+        assert len(CHAPTERS) == 25
+        numbers = [re.fullmatch(r"notebooks/(\d\d)_\w+\.ipynb", told.notebook)[1] for told in CHAPTERS.values()]
+        assert numbers == [f"{number:02d}" for number in range(1, 26)]
+
+    def test_the_first_three_are_where_they_are_said_to_be(self):
+        first = [CHAPTERS[key].notebook for key in ("foundations", "mechanism", "response")]
+        assert first == [f"notebooks/{name}.ipynb" for name in ("01_foundations", "02_mechanism", "03_response")]
+
+    def test_a_module_may_be_a_file_or_a_package(self):
+        response = CHAPTERS["response"]
+        assert response.holds("kdcore/losses/response.py") and response.holds("kdcore/losses/response/decoupled.py")
+        assert not response.holds("kdcore/losses/response_other.py") and not response.holds("kdcore/losses/relation.py")
+
+    def test_tests_mirror_modules(self):
+        assert "tests/losses/response" in CHAPTERS["response"].tests
+        assert all(len(told.tests) == len(told.modules) for told in CHAPTERS.values())
+
+    def test_every_chapter_may_hold_claims(self):
+        assert all(any(module.startswith("kdcore/claims/") for module in told.modules) for told in CHAPTERS.values())
+
+
+class TestTold:
+    def test_two_rows_of_mechanism_are_told_in_foundations(self):
+        for key in ("t2-gradient-scaling", "high-temperature-logit-matching"):
+            assert chapter_of(key, rows()[key]["chapter"]) is CHAPTERS["foundations"]
+
+    def test_all_others_are_told_in_their_own(self):
+        assert chapter_of("dark-knowledge", "mechanism") is CHAPTERS["mechanism"]
+
+
+class TestAliases:
+    def test_every_alias_is_a_table_of_the_inventory(self):
+        assert all(rows()[key]["kind"] == "table" for key in ALIASES)
+
+    def test_either_name_leads_to_the_row(self):
+        assert {row_of(name) for name in ("si-table1", "si2023-table1")} == {"si-table1"}
+        assert row_of("kd") == "kd"

@@ -1,0 +1,1 @@
+"""Losses on what layers hold before the answer."""

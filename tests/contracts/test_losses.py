@@ -1,0 +1,99 @@
+"""What every loss of the library promises as a function."""
+
+import inspect
+
+import pytest
+import torch
+
+STUDENT = ("student", "strong_student", "negative", "complement", "log_variance")  # what a gradient may reach
+
+
+def trained(name: str) -> bool:
+    return name.startswith(STUDENT)
+
+
+def constant(name: str) -> bool:
+    """The teacher; but a critic's scores are the critic's own, whoever they are about."""
+    return "teacher" in name and not name.endswith("scores")
+
+
+# Where part of a loss is a constant by design, differences see what gradients do not: this takes that part out.
+WITHOUT_CONSTANTS = {"dtd_loss": {"bias": 0.0}}
+
+
+def has_reduction(loss) -> bool:
+    return "reduction" in inspect.signature(loss).parameters
+
+
+class TestEveryLoss:
+    def test_gradients_are_right(self, loss, arguments):
+        given = arguments(loss, batch=3, dtype=torch.float64)
+        learned = [name for name in given if trained(name)]
+        per_example = {"reduction": "none"} if has_reduction(loss) else {}
+        settings = per_example | WITHOUT_CONSTANTS.get(loss.__name__, {})
+        value = lambda *tensors: loss(**given | dict(zip(learned, tensors)), **settings)
+        assert torch.autograd.gradcheck(value, [given[name].requires_grad_() for name in learned])
+
+    def test_teacher_is_a_constant_and_inputs_stay(self, loss, arguments):
+        given = arguments(loss)
+        before = {name: value.clone() for name, value in given.items()}
+        for name, value in given.items():
+            value.requires_grad_(trained(name) or constant(name))
+        versions = {name: value._version for name, value in given.items()}
+        loss(**given).backward()
+        assert all(given[name].grad is None for name in given if constant(name))
+        assert any(given[name].grad is not None for name in given if trained(name))
+        assert all(
+            torch.equal(given[name], before[name]) and value._version == versions[name] for name, value in given.items()
+        )
+
+    def test_reduces_over_examples_only(self, loss, arguments):
+        given = arguments(loss)
+        if not has_reduction(loss):
+            assert loss(**given).shape == () and "scalar" in inspect.getdoc(loss).splitlines()[0]
+            return
+        each = loss(**given, reduction="none")
+        assert each.shape == (6,)
+        torch.testing.assert_close(each.mean(), loss(**given))
+        torch.testing.assert_close(each.sum(), loss(**given, reduction="sum"))
+
+    @pytest.mark.parametrize("size", [1, 2, 257])
+    def test_an_example_does_not_depend_on_its_batch(self, loss, arguments, size):
+        given = arguments(loss, batch=size)
+        if not has_reduction(loss):
+            assert loss(**given).isfinite()
+            return
+        each = loss(**given, reduction="none")
+        first = loss(**{name: value[:1] for name, value in given.items()}, reduction="none")
+        torch.testing.assert_close(each[:1], first, rtol=1e-5, atol=1e-6)
+
+    def test_duplicate_rows_change_no_mean(self, loss, arguments):
+        given = arguments(loss)
+        twice = loss(**{name: torch.cat([value, value]) for name, value in given.items()})
+        torch.testing.assert_close(twice, loss(**given), rtol=1e-5, atol=1e-6)
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+    @pytest.mark.parametrize("classes", [2, 5])
+    def test_finite_on_hostile_inputs_of_any_floating_type(self, loss, arguments, dtype, classes):
+        sizes = {"classes": classes, "vocabulary": classes, "size": classes, "parts": classes}
+        given = arguments(loss, dtype=dtype, **sizes)
+        for name, value in given.items():
+            if name == "log_variance":  # the slope of a variance that knows nothing of the distance outgrows half types
+                given[name] = value = value.float()
+            elif value.is_floating_point():
+                value.mul_(500)[0] = 0
+            value.requires_grad_(trained(name))
+        value = loss(**given)
+        value.backward()
+        slopes = [tensor.grad for name, tensor in given.items() if trained(name)]
+        assert value.dtype == torch.float32 and value.isfinite() and all(slope.isfinite().all() for slope in slopes)
+
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    def test_autocast_changes_nothing(self, loss, arguments, dtype):
+        given = arguments(loss)
+        with torch.autocast("cpu", dtype):
+            inside = loss(**given)
+        torch.testing.assert_close(inside, loss(**given), rtol=0, atol=0)
+
+    def test_double_stays_double(self, loss, arguments):
+        assert loss(**arguments(loss, dtype=torch.float64)).dtype == torch.float64

@@ -1,0 +1,101 @@
+"""Commands that read records: how far runs are, tables, publishing, merging."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kdcore.cli.answers import DONE, FAILED, columns, say
+from kdcore.cli.runs import Folder
+from kdcore.experiments.types import unknown
+
+FORMATS = ("text", "csv", "latex", "bibtex", "json")
+Name = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="A name that `kdcore experiments` shows.")]
+
+
+def status(
+    experiment: Annotated[str, typer.Argument(help="Only this one.")] = "",
+    records: Folder = None,
+) -> None:
+    """Say of every experiment how far its runs are."""
+    from kdcore import experiments
+    from kdcore.experiments.progress import Progress
+    from kdcore.experiments.store import Store
+
+    store = Store(records)
+    known = [*experiments.names(), *(name for name in store.experiments() if name not in experiments.names())]
+    if experiment and experiment not in known:
+        experiment = experiments.get(experiment).key
+    rows = [row for name in known if experiment in ("", name) for row in Progress.of(store, name).rows()]
+    print(columns(rows, ["experiment", "asked for", "runs", "done", "failed", "running", "begun", "published", "note"]))
+
+
+def table(
+    experiment: Name,
+    format_: Annotated[str, typer.Option("--format", help=", ".join(FORMATS))] = "text",
+    profile: Annotated[str, typer.Option(help="Which, where there are records of several.")] = "",
+    device: Annotated[str, typer.Option(help="Which, where there are records of several: cpu or cuda.")] = "",
+    metric: Annotated[str, typer.Option(help="What is shown.")] = "accuracy",
+    reference: Annotated[str, typer.Option(help="The row that the others are compared with.")] = "student",
+    where: Annotated[str, typer.Option(help="local, published or both.")] = "both",
+    records: Folder = None,
+) -> None:
+    """Show an experiment's results: mean, spread, differences, published values."""
+    from kdcore import experiments
+    from kdcore.experiments.store import read
+    from kdcore.reporting import result_table
+
+    if format_ not in FORMATS:
+        raise unknown("format", format_, FORMATS)
+    if where not in ("local", "published", "both"):
+        raise unknown("place of records", where, ("local", "published", "both"))
+    asked = experiments.get(experiment)
+    found = read(asked.key, where, records)
+    if not found:
+        raise unknown_records(asked.key)
+    made = result_table(found, asked, metric, reference, profile=profile or None, device=device or None)
+    shown = {"text": made.text, "csv": made.csv, "latex": made.latex, "bibtex": made.bibtex, "json": made.json}
+    print(shown[format_]().rstrip("\n"))
+
+
+def unknown_records(experiment: str) -> Exception:
+    from kdcore.entry import Refusal
+
+    return Refusal(f"{experiment} has no records yet, `kdcore run {experiment}` makes them")
+
+
+def publish(
+    experiment: Name,
+    why: Annotated[str, typer.Option(metavar="TEXT", help="The reason, for the changelog.")],
+    profile: Annotated[str, typer.Option(help="Only runs of this one.")] = "",
+    records: Folder = None,
+) -> None:
+    """Copy the runs that were last asked for into the book's records, as a new edition."""
+    from kdcore import experiments
+    from kdcore.experiments import records as publishing
+    from kdcore.experiments.store import Store
+
+    asked = experiments.get(experiment)
+    if profile:
+        asked.profile(profile)
+    made = publishing.publish(asked.key, why, Store(records), profile or None)
+    print(
+        f"{made.experiment}: {made.new} new records, edition {made.edition}, {len(made.edition.hashes)} records in it"
+    )
+    print(made.path)
+
+
+def merge(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of records, of another machine.")],
+    records: Folder = None,
+) -> int:
+    """Take over the records of another store; runs with other numbers are named and stay as they are here."""
+    from kdcore.experiments import records as publishing
+    from kdcore.experiments.store import Store
+
+    made = publishing.merge(folder, Store(records))
+    print(f"{made.new} new records, {made.same} that were here, {len(made.conflicts)} in conflict")
+    say(*made.conflicts) if made.conflicts else None
+    return FAILED if made.conflicts else DONE

@@ -1,0 +1,142 @@
+"""Commands that train: an experiment's rows, or one pair."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kdcore.cli.answers import columns, say
+
+if TYPE_CHECKING:
+    from kdcore.experiments.requests import Request
+    from kdcore.experiments.store import Record
+
+Profile = Annotated[str, typer.Option(help="The size: smoke, quick, short or paper.")]
+Device = Annotated[str, typer.Option(help="Where to train, as torch names it: cpu, cuda, cuda:1.")]
+Folder = Annotated[Path | None, typer.Option("--records", metavar="DIR", help="Folder of the records.")]
+Precision = Annotated[str | None, typer.Option(help="float32 or bfloat16, in place of the recipe's.")]
+Compile = Annotated[bool, typer.Option("--compile", help="Compile the networks; makes other records.")]
+Budget = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Stop after 90s, 25m, 1h30m; the same command resumes.")
+]
+
+
+def run(
+    experiment: Annotated[str, typer.Argument(help="A name that `kdcore experiments` shows.")],
+    profile: Profile = "quick",
+    methods: Annotated[str, typer.Option(help="Rows or methods, separated by commas; all by default.")] = "",
+    seeds: Annotated[str, typer.Option(help="0, 0,1,2 or 0-4; the profile's by default.")] = "",
+    device: Device = "cpu",
+    precision: Precision = None,
+    compile_: Compile = False,
+    records: Folder = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="ROW.OPTION=VALUE", help="Change an option.")
+    ] = None,
+    search: Annotated[bool, typer.Option("--search", help="Try weights on the validation split instead.")] = False,
+    budget: Budget = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Run again what failed before.")] = False,
+    save_every: Annotated[str, typer.Option(metavar="TIME", help="Time between checkpoints.")] = "30s",
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = 1,
+) -> int:
+    """Run what the store lacks of an experiment, teachers first."""
+    from kdcore import experiments
+    from kdcore.experiments.requests import Request, parse_overrides, parse_seeds
+
+    asked = experiments.get(experiment)
+    request = Request.of(
+        asked.searching() if search else asked,
+        profile,
+        device,
+        methods=[name.strip() for name in methods.split(",") if name.strip()],
+        seeds=parse_seeds(seeds) if seeds else None,
+        precision=precision,
+        compile=compile_ or None,
+        overrides=parse_overrides(set_ or ()),
+    )
+    return _carried_out(request, records, budget, retry=retry, save_every=save_every, workers=workers)
+
+
+def train(
+    student: Annotated[str, typer.Option(help="A network by name.")] = "",
+    teacher: Annotated[
+        str, typer.Option(help="A public checkpoint, or EXPERIMENT or EXPERIMENT/ROW that trains it.")
+    ] = "",
+    method: Annotated[str, typer.Option(help="A key of the catalogue; none for plain training.")] = "",
+    data: Annotated[str, typer.Option(help="A data set by name.")] = "",
+    profile: Profile = "quick",
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps, in place of the profile's length.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Device = "cpu",
+    precision: Precision = None,
+    compile_: Compile = False,
+    records: Folder = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="Change an option.")] = None,
+    budget: Budget = None,
+) -> int:
+    """Train one student, with or without a teacher."""
+    from kdcore.experiments.pair import pair
+    from kdcore.experiments.requests import Request, parse_overrides
+
+    asked = pair(profile, student=student, teacher=teacher, method=method, data=data, steps=steps)
+    (row,) = asked.rows
+    overrides = {name if name.startswith("recipe.") else f"{row.key}.{name.removeprefix(f'{row.key}.')}": value
+                 for name, value in parse_overrides(_dotted(set_ or ())).items()}  # fmt: skip
+    request = Request.of(
+        asked, profile, device, seeds=[seed], precision=precision, compile=compile_ or None, overrides=overrides
+    )
+    return _carried_out(request, records, budget)
+
+
+def _dotted(texts: list[str] | tuple[()]) -> list[str]:
+    """``temperature=2`` stands for an option of the one row there is."""
+    return [text if "." in text.partition("=")[0] else f"pair.{text}" for text in texts]
+
+
+def _carried_out(
+    request: Request,
+    folder: Path | None,
+    budget: str | None,
+    *,
+    retry: bool = False,
+    save_every: str = "30s",
+    workers: int = 1,
+) -> int:
+    """Run a request; its results to stdout, what is lacking to stderr."""
+    from kdcore.experiments.narration import Narrator
+    from kdcore.experiments.requests import parse_duration
+    from kdcore.experiments.running import carry_out
+    from kdcore.experiments.store import Store
+    from kdcore.experiments.workers import company
+
+    times = {"budget": parse_duration(budget) if budget else None, "save_every": parse_duration(save_every)}
+    with company(workers):
+        found = carry_out(request, Store(folder), retry=retry, narrator=Narrator(), **times)
+    print(summary(found.records))
+    if found.stopped:
+        say(f"stopped by the budget: {len(found.records)} of {found.asked} runs are done, the same command resumes")
+    say(*found.lacking) if found.lacking else None
+    return found.status
+
+
+def summary(records: Sequence[Record]) -> str:
+    """Mean and spread of each row's last numbers."""
+    rows = []
+    for key in dict.fromkeys(record["row"] for record in records):
+        done = [record["last"] for record in records if record["row"] == key and record["status"] == "done"]
+        cells = [f"{name} {_spread([last[name] for last in done])}" for name in _numbers(done)]
+        rows.append([key, len(done), ", ".join(cells) or "failed"])
+    return columns(rows, ["row", "n", "last"])
+
+
+def _numbers(done: Sequence[dict[str, Any]]) -> list[str]:
+    return [name for name, value in done[0].items() if isinstance(value, int | float)][:3] if done else []
+
+
+def _spread(values: Sequence[float]) -> str:
+    spread = f" +- {statistics.stdev(values):.4g}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.4f}{spread}"

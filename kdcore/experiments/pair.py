@@ -1,0 +1,78 @@
+"""One teacher and one student from the command line: an experiment of one row, under the profile's own recipe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kdcore.entry import Refusal
+from kdcore.experiments import profiles
+from kdcore.experiments.types import PROFILES, Experiment, Profile, Row, unknown
+
+BASES = {"smoke": profiles.SMOKE, "quick": profiles.QUICK, "short": profiles.SHORT, "paper": profiles.PAPER10}
+KEY = "train"
+
+
+def pair(
+    profile: str, *, student: str = "", teacher: str = "", method: str = "", data: str = "", steps: int | None = None
+) -> Experiment:
+    """The experiment ``train``: what is not named is the profile's own.
+
+    Args:
+        profile: whose recipe, and whose data, student and teacher where none is named.
+        student: a network by name.
+        teacher: a public checkpoint, or ``EXPERIMENT`` or ``EXPERIMENT/ROW`` that trains the network.
+        method: a key of the catalogue; none trains the student alone.
+        data: a data set by name.
+        steps: in place of the profile's length.
+
+    Raises:
+        Refusal: a name is unknown.
+    """
+    if profile not in BASES:
+        raise unknown("profile", profile, PROFILES)
+    base = BASES[profile]
+    settings = {**base.settings, "teacher": None}
+    if data:
+        settings["data"] = _data(data)
+    if student:
+        settings["student"] = student
+    if method:
+        settings |= _method(method) | {"teacher": _teacher(teacher) if teacher else base.settings["teacher"]}
+    elif teacher:
+        raise Refusal(f"teacher {teacher} needs a --method to learn by, got none")
+    recipe = dict(base.recipe) | ({"steps": steps} if steps else {})
+    row = Row(method or "student", settings=settings)
+    return Experiment(KEY, "One pair", (row,), (0,), {profile: Profile(recipe)})
+
+
+def _data(name: str) -> str:
+    from kdcore.data import names
+
+    known = [known for kind in ("images", "text") for known in names(kind)]
+    if name not in known:
+        raise unknown("data set", name, known)
+    return name
+
+
+def _method(key: str) -> dict[str, Any]:
+    """A method of the catalogue, or a scheme that needs no method."""
+    from kdcore.catalogue import entries
+
+    known = {entry.key: entry.kind for entry in entries() if entry.kind in ("loss", "scheme", "fusion")}
+    if key not in known:
+        raise unknown("method", key, known)
+    return {"methods": [[key, {}]]} if known[key] == "loss" else {"scheme": key}
+
+
+def _teacher(name: str) -> dict[str, Any]:
+    """A finished network by name: a checkpoint, or a row that keeps what it trained."""
+    from kdcore import data, experiments
+
+    if name in data.names("checkpoint"):
+        return {"checkpoint": name}
+    key, _, row = name.partition("/")
+    kept = [each.key for each in experiments.all() if any(row.keep for row in each.rows)]
+    if key not in experiments.names():
+        raise unknown("teacher", name, [*data.names("checkpoint"), *kept])
+    experiment = experiments.get(key)
+    return {"experiment": key, "row": experiment.row(row or experiment.rows[0].key).key, "seed": 0}

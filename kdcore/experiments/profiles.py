@@ -1,0 +1,51 @@
+"""The sizes that experiments share: the quick task, the short and the long one on CIFAR, and the text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kdcore.experiments.types import Profile
+
+DIGITS = {
+    "data": "digits-100",
+    "student": "digits-student",
+    "teacher": {"experiment": "digits-teacher", "row": "teacher", "seed": 0},
+}
+CIFAR10 = {"data": "cifar10", "student": "resnet20", "teacher": {"checkpoint": "resnet56-a-cifar10"}}
+CIFAR100 = {
+    "data": "cifar100",
+    "student": "shufflenetv2",
+    "teacher": {"experiment": "cifar100-teacher", "row": "teacher", "seed": 0},
+}
+
+SMOKE_RECIPE = {"steps": 12, "learning_rate": 0.1, "schedule": "one-cycle"}
+QUICK_RECIPE = {"steps": 350, "learning_rate": 0.1, "schedule": "one-cycle", "tabulate": True}
+SHORT_RECIPE = {
+    "epochs": 5.0,
+    "batch_size": 128,
+    "learning_rate": 0.2,
+    "schedule": "one-cycle",
+    "precision": "bfloat16",
+    "threads": 2,
+    "channels_last": True,
+    "evaluate": "epoch",
+}
+# The CRD recipe, which RepDistiller and mdistiller share: the defaults of `Recipe`.
+PAPER_RECIPE = {"epochs": 240.0, "precision": "bfloat16", "channels_last": True, "evaluate": "epoch"}
+SMALL_STEPS = {"learning_rate": 0.01}  # RepDistiller's for ShuffleNet and MobileNet students
+
+
+def profile(
+    recipe: Mapping[str, Any], settings: Mapping[str, Any], cost: str, seeds: tuple[int, ...] = (), **changes: Any
+) -> Profile:
+    return Profile({**recipe, **changes}, settings, seeds, cost)
+
+
+SMOKE = profile(SMOKE_RECIPE, DIGITS, "0.2 core-seconds a run", seeds=(0, 1))
+QUICK = profile(QUICK_RECIPE, DIGITS, "1 core-second a run")
+SHORT = profile(SHORT_RECIPE, CIFAR10, "15 core-minutes a run", seeds=(0, 1))
+PAPER10 = profile(PAPER_RECIPE, CIFAR10, "a table in about an hour on one GPU (estimated)", seeds=(0, 1, 2))
+PAPER100 = profile(
+    PAPER_RECIPE, CIFAR100, "a table in about an hour on one GPU (estimated)", seeds=(0, 1, 2), **SMALL_STEPS
+)

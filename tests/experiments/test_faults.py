@@ -1,0 +1,200 @@
+"""Kills, crowds and damage, in real processes: what is promised must hold for the command, not for a function."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from kdcore.experiments.hashing import same_run
+from kdcore.experiments.store import Record, Store
+
+pytestmark = pytest.mark.slow
+RUN = (sys.executable, "-m", "kdcore.cli", "run")
+STEPS = ("--profile", "smoke", "--set", "recipe.steps=300")
+COMPARISON = ("response", *STEPS, "--methods", "student,kd,crld", "--seeds", "0")
+
+
+def start(*words: str, store: Path) -> subprocess.Popen[str]:
+    command = (*RUN, *words, "--records", str(store))
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def records(store: Path, experiment: str = "response") -> dict[str, Record]:
+    return {record["hash"]: record for record in Store(store).read(experiment)}
+
+
+def made(*processes: subprocess.Popen[str]) -> list[str]:
+    """What processes say that they recorded, one line a run."""
+    said = [line for process in processes for line in process.communicate()[1].splitlines()]
+    return [line.partition(" (")[0] for line in said if ", seed " in line and ": accuracy" in line]
+
+
+def ended(process: subprocess.Popen[str]) -> int:
+    process.communicate()
+    return process.returncode
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the comparison, made in peace, and the teacher that it needs."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert ended(start(*COMPARISON, store=folder)) == 0
+    return folder
+
+
+@pytest.fixture
+def store(undisturbed: Path, tmp_path: Path) -> Path:
+    """A store of this test's own, with the teacher and nothing else."""
+    shutil.copytree(undisturbed / "digits-teacher", tmp_path / "runs" / "digits-teacher")
+    return tmp_path / "runs"
+
+
+def same_bits(store: Path, undisturbed: Path) -> bool:
+    mine, theirs = records(store), records(undisturbed)
+    return mine.keys() == theirs.keys() and all(same_run(mine[mark], theirs[mark]) for mark in theirs)
+
+
+def saved(store: Path) -> dict[Path, int]:
+    """Checkpoints and when they were written."""
+    found = {}
+    for path in store.rglob("*.checkpoint"):
+        with contextlib.suppress(FileNotFoundError):
+            found[path] = path.stat().st_mtime_ns
+    return found
+
+
+def killed_until_done(words: Sequence[str], store: Path, seed: int, most: int = 4) -> int:
+    """Start a command again and again and kill it, each time a random while after it went on; how often."""
+    moments = random.Random(seed)
+    for kills in range(most + 1):
+        before = saved(store)
+        process = start(*words, "--save-every", "0.05s", store=store)
+        while process.poll() is None and (kills == most or saved(store) == before):
+            time.sleep(0.005)
+        time.sleep(moments.random() * 0.5)
+        if process.poll() is not None:
+            assert ended(process) == 0
+            return kills
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    raise AssertionError("the last start was not to be killed")
+
+
+class TestKilled:
+    @pytest.mark.parametrize("seed", [0, 1])
+    def test_at_random_moments_it_ends_with_the_bits_of_an_undisturbed_run(self, store, undisturbed, seed):
+        kills = killed_until_done(COMPARISON, store, seed)
+        assert kills > 0 and same_bits(store, undisturbed)
+        assert not list(store.rglob("*.checkpoint")) and not list(store.rglob("*.part"))
+
+    def test_it_goes_on_from_its_checkpoint_and_says_how_often(self, store, undisturbed):
+        process = start(*COMPARISON, "--save-every", "0.05s", store=store)
+        while process.poll() is None and len(saved(store)) < 3:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert ended(start(*COMPARISON, store=store)) == 0 and same_bits(store, undisturbed)
+        assert {record["provenance"]["resumed"] for record in records(store).values()} == {1}
+
+    def test_a_stop_by_budget_goes_on_too(self, store, undisturbed):
+        process = start(*COMPARISON, "--budget", "1s", store=store)
+        _, said = process.communicate()
+        assert process.returncode == 3 and "stopped by the budget: " in said and "of 3 runs are done" in said
+        assert ended(start(*COMPARISON, store=store)) == 0 and same_bits(store, undisturbed)
+
+    def test_a_damaged_checkpoint_is_said_in_a_line_and_the_run_begins_anew(self, store, undisturbed):
+        for mark in records(undisturbed):
+            path = Store(store).path("response", mark, "checkpoint")
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(random.Random(0).randbytes(5000))
+        process = start(*COMPARISON, store=store)
+        _, said = process.communicate()
+        assert process.returncode == 0 and "Traceback" not in said
+        assert len([line for line in said.splitlines() if "starts anew" in line]) == 3
+        assert same_bits(store, undisturbed)
+
+
+class TestCrowd:
+    def test_two_processes_on_one_store_neither_lose_nor_double_a_run(self, store, undisturbed):
+        words = ("response", *STEPS, "--methods", "student,kd,crld", "--seeds", "0-3")
+        both = [start(*words, store=store) for _ in range(2)]
+        lines = made(*both)
+        assert [process.returncode for process in both] == [0, 0]
+        found = records(store)
+        assert len(found) == len(set(lines)) == len(lines) == 12
+        assert all(same_run(record, found[mark]) for mark, record in records(undisturbed).items())
+
+    def test_who_has_nothing_left_to_do_waits_and_says_so_once(self, store, undisturbed):
+        claims = [Store(store).claim("response", mark) for mark in records(undisturbed)]
+        process = start(*COMPARISON, store=store)
+        said = process.stderr.readline()
+        assert said == "waiting for 3 runs that another process has claimed\n"
+        time.sleep(2)
+        assert process.poll() is None
+        for claim in claims:
+            claim.give_back()
+        _, rest = process.communicate()
+        assert process.returncode == 0 and same_bits(store, undisturbed) and "waiting" not in rest
+
+    def test_both_train_a_missing_teacher_once(self, tmp_path):
+        words = ("response", "--profile", "smoke", "--methods", "kd", "--seeds", "0,1")
+        both = [start(*words, store=tmp_path) for _ in range(2)]
+        lines = made(*both)
+        assert [process.returncode for process in both] == [0, 0]
+        assert sorted(line.partition(": accuracy")[0] for line in lines) == [
+            "digits-teacher: teacher, seed 0",
+            "response: kd, seed 0",
+            "response: kd, seed 1",
+        ]
+
+
+def children(process: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are looked up in /proc")
+class TestWorkers:
+    def test_end_with_the_one_that_started_them_even_if_that_is_killed(self, store):
+        words = ("response", "--profile", "smoke", "--methods", "student", "--seeds", "0-9", "--workers", "2")
+        process = start(*words, "--set", "recipe.steps=20000", store=store)
+        end = time.monotonic() + 120
+        while len(list(store.rglob("response/*.lock"))) < 3 and time.monotonic() < end:  # two claims and the plan's
+            time.sleep(0.1)
+        workers = children(process.pid)
+        assert len(workers) == 1 and all(map(alive, workers))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        end = time.monotonic() + 30
+        while any(map(alive, workers)) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert not any(map(alive, workers))
+
+    def test_share_the_work_and_leave_with_the_last_run(self, store):
+        words = ("response", *STEPS, "--methods", "student,kd", "--seeds", "0-5", "--workers", "2")
+        process = start(*words, store=store)
+        lines = made(process)
+        assert process.returncode == 0 and len(lines) == len(set(lines)) == 12 == len(records(store))
+
+
+def test_in_a_notebook_a_run_says_nothing(undisturbed):
+    code = f"from kdcore.experiments import run; run('response', 'smoke', records={str(undisturbed)!r}, seeds=[8])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")

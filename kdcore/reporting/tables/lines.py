@@ -1,0 +1,200 @@
+"""The lines of a table: what the seeds of each row say, beside what others published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
+
+from kdcore.reporting import statistics
+from kdcore.reporting.formatting import listed, seeds_text
+from kdcore.reporting.metrics import Metric
+from kdcore.reporting.selection import Row
+from kdcore.reporting.statistics import FEWEST, Paired, Pooled, Summary, Word
+
+Status = Literal["done", "partly failed", "failed", "not run"]
+TEACHER = "teacher"
+
+
+class Published(NamedTuple):
+    """A number that others printed.
+
+    Attributes:
+        value: in the unit of records, a fraction for percentages.
+        citation: key of the bibliography.
+        protocol: how they measured: data, pair, which epoch, how many runs.
+        std: as they printed it.
+    """
+
+    value: float
+    citation: str
+    protocol: str
+    std: float | None = None
+
+    @property
+    def source(self) -> tuple[str, str]:
+        return self.citation, self.protocol
+
+
+def published_of(found: Any, metric: str) -> tuple[Published, ...]:
+    """Published numbers as an experiment's row gives them.
+
+    Args:
+        found: a `Published`, a mapping with its fields, a mapping from metric to either, or a sequence of them.
+        metric: the one that is shown.
+
+    Raises:
+        ValueError: a number without its citation and protocol.
+    """
+    if not found:
+        return ()
+    if isinstance(found, Published):
+        return (found,)
+    if isinstance(found, Mapping):
+        if "value" not in found:
+            return published_of(found.get(metric), metric)
+        if not (found.get("citation") and found.get("protocol")):
+            raise ValueError(f"a published number needs its citation and protocol, got {dict(found)}")
+        return (Published(**found),)
+    return tuple(one for part in found for one in published_of(part, metric))
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a table, nothing rounded.
+
+    Attributes:
+        key: the row's name.
+        status: ``done``; ``partly failed``, ``failed`` with `failures`; ``not run`` without a record.
+        values: seed to value.
+        summary: over those seeds.
+        failures: seed to reason.
+        difference: to the reference on common seeds; None for the reference, the teacher and rows without values.
+        p: of that difference, after Holm's correction.
+        word: what may be said of it.
+        published: by others.
+        origins: where the records come from.
+        stale: why the records are not what the experiment would give today; such a row is shown and not compared.
+        best: ahead of every other row by more than the spread.
+    """
+
+    key: str
+    status: Status
+    values: Mapping[int, float] = field(default_factory=dict)
+    summary: Summary = Summary(None, None, 0)
+    failures: Mapping[int, str] = field(default_factory=dict)
+    difference: Paired | None = None
+    p: float | None = None
+    word: Word = "no verdict"
+    published: tuple[Published, ...] = ()
+    origins: tuple[str, ...] = ()
+    stale: str = ""
+    best: bool = False
+
+    @property
+    def is_teacher(self) -> bool:
+        return self.key == TEACHER or self.key.startswith(f"{TEACHER}-")
+
+
+def line(row: Row, published: tuple[Published, ...] = ()) -> Line:
+    status: Status = "done"
+    if row.failures:
+        status = "partly failed" if row.values else "failed"
+    elif not row.values:
+        status = "not run"
+    summary = statistics.summarise(list(row.values.values()))
+    found = {"published": published, "origins": row.origins, "stale": row.stale}
+    return Line(row.key, status, row.values, summary, row.failures, **found)
+
+
+def ordered(lines: Iterable[Line], reference: str) -> list[Line]:
+    """Teacher and student alone first, the others as they come."""
+    return sorted(lines, key=lambda line: 0 if line.is_teacher else 1 if line.key == reference else 2)
+
+
+def compared(lines: Sequence[Line], reference: str, *, level: float, method: Literal["t", "bootstrap"]) -> list[Line]:
+    """Each line with its paired difference to the reference and what may be said of it.
+
+    A row of which a seed failed gets no verdict: the seeds that are left were not left by chance.
+    """
+    base = next((line for line in lines if line.key == reference and line.values and not line.stale), None)
+    if base is None:
+        return list(lines)
+    pairs = {
+        line.key: statistics.paired_difference(line.values, base.values, level=level, method=method)
+        for line in lines
+        if line.values and not (line.is_teacher or line.stale or line is base)
+    }
+    whole = [line.key for line in lines if line.key in pairs and line.status == base.status == "done"]
+    adjusted = dict(zip(whole, statistics.holm([pairs[key].p for key in whole])))
+    return [
+        replace(
+            line,
+            difference=pairs[line.key],
+            p=adjusted.get(line.key),
+            word=statistics.verdict(pairs[line.key], adjusted.get(line.key), level=level),
+        )
+        if line.key in pairs
+        else line
+        for line in lines
+    ]
+
+
+class Noise(NamedTuple):
+    """What the seeds of all students say together; None and empty where they say nothing.
+
+    Attributes:
+        pooled: the spread over seeds, pooled over rows.
+        seeds: seeds of the row with the fewest, among those with at least two.
+        gap: the smallest true gap between two rows that these seeds find with 80 % power.
+        groups: rows that are not told apart.
+    """
+
+    pooled: Pooled | None = None
+    seeds: int = 0
+    gap: float | None = None
+    groups: tuple[tuple[str, ...], ...] = ()
+
+
+def noise(lines: Sequence[Line], *, level: float) -> Noise:
+    groups = {line.key: list(line.values.values()) for line in _students(lines) if len(line.values) > 1}
+    pooled = statistics.pool(groups)
+    if pooled is None:
+        return Noise()
+    seeds = min(map(len, groups.values()))
+    gap = statistics.smallest_gap(pooled.std, seeds, pooled.freedom, level=level)
+    return Noise(pooled, seeds, gap, tuple(statistics.ties(groups, level=level)))
+
+
+def with_best(lines: Sequence[Line], metric: Metric, noise: Noise) -> list[Line]:
+    """Mark the row that leads every other student by more than the spread of either, if there is one."""
+    rows = [line for line in _students(lines) if line.values]
+    enough = len(rows) > 1 and all(line.summary.n >= FEWEST for line in rows)
+    if not (metric.better and enough and noise.pooled):
+        return list(lines)
+    sign = 1 if metric.better == "higher" else -1
+    best, *others = sorted(rows, key=lambda line: -sign * line.summary.mean)
+    tied = any(best.key in group and len(group) > 1 for group in noise.groups)
+    leads = all(
+        abs(best.summary.mean - other.summary.mean) > max(best.summary.std, other.summary.std) for other in others
+    )
+    if best.status != "done" or tied or not leads:
+        return list(lines)
+    return [replace(line, best=True) if line is best else line for line in lines]
+
+
+def _students(lines: Sequence[Line]) -> list[Line]:
+    return [line for line in lines if not (line.is_teacher or line.stale)]
+
+
+def failure_notes(lines: Sequence[Line]) -> list[tuple[str, str]]:
+    """Row and reason of every failure, seeds with the same reason together."""
+    notes = []
+    for line in lines:
+        reasons: dict[str, list[int]] = {}
+        for seed, reason in line.failures.items():
+            reasons.setdefault(reason, []).append(seed)
+        said = [f"{why} ({seeds_text(seeds)})" for why, seeds in reasons.items()]
+        if said:
+            notes.append((line.key, listed(said)))
+    return notes

@@ -65,8 +65,12 @@ class Recipe:
         for name in ("learning_rate", "momentum", "weight_decay"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
-        if self.steps is not None and self.steps < 1:
+        if self.steps is not None and not self.steps >= 1:
             raise ValueError(f"steps must be at least 1, got {self.steps}")
+        if self.clip is not None and not self.clip > 0:
+            raise ValueError(f"clip must be above 0, or None for no limit, got {self.clip}")
+        if not all(0 <= milestone <= 1 for milestone in self.milestones):
+            raise ValueError(f"milestones must lie in 0 .. 1, fractions of the stage, got {self.milestones}")
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
@@ -80,7 +84,7 @@ class Recipe:
         """
         per_epoch = max(1, samples // self.batch_size)
         whole = self.steps if self.steps is not None else self.epochs * per_epoch
-        return max(1, math.ceil(whole * share)), per_epoch
+        return max(1, math.ceil(round(whole * share, 6))), per_epoch  # 1.1 epochs of 100 steps are 110, not 111
 
     def rate(self, progress: float) -> float:
         """The learning rate where `progress` of the stage is done.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +95,7 @@ class Term(NamedTuple):
 # ---------------------------------------------------------------- what a data set holds
 
 
+@runtime_checkable
 class View(Protocol):
     """A way to look at samples: ``view(inputs, generator)``, all randomness from the generator.
 
@@ -170,6 +171,17 @@ class Data:
             )
 
 
+def _learns(network: nn.Module) -> bool:
+    """Whether any parameter asks for a gradient; walked by hand, because ``parameters()`` also makes their names."""
+    waiting = [network]
+    while waiting:
+        module = waiting.pop()
+        if any(parameter is not None and parameter.requires_grad for parameter in module._parameters.values()):
+            return True
+        waiting.extend(child for child in module._modules.values() if child is not None)
+    return False
+
+
 def take(values: Any, index: Any) -> Any:
     """Samples by index, from a tensor or from each tensor of a dict."""
     return {name: value[index] for name, value in values.items()} if isinstance(values, Mapping) else values[index]
@@ -238,7 +250,7 @@ class Batch:
         key = (network, view)
         if key in self.memo:
             return self.memo[key]
-        learns = any(parameter.requires_grad for parameter in network.parameters())
+        learns = _learns(network)
         store = self.live if learns else self.memo
         key = (*key, torch.is_grad_enabled()) if learns else key
         if key not in store:
@@ -254,7 +266,7 @@ class Batch:
         if table is None:
             return None
         rows = self.index * self.data.views[view].choices + self._choice(view)
-        return table.map(lambda values: values[rows])
+        return table.map(lambda values: values.index_select(0, rows))
 
     def sibling(self, index: Tensor, data: Data | None = None) -> Batch:
         """Other samples at the same moment: same-class partners, a replay buffer, a client, a second stream."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from pathlib import Path
 from typing import Any
 
 import torch
+
+FORMAT = "kdcore run 1"
 
 
 class DamagedCheckpoint(RuntimeError):
@@ -27,6 +30,13 @@ def save(state: dict[str, Any], path: Path) -> None:
         part.unlink(missing_ok=True)
 
 
+def remove(path: Path) -> None:
+    """Take away a checkpoint, and what processes that were killed while they wrote it have left."""
+    for left in path.parent.glob(f"{glob.escape(path.name)}.*.part"):
+        left.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+
+
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     """Read a checkpoint, tensors and plain values only.
 
@@ -37,6 +47,6 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
         state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch raises whatever the damaged bytes happen to look like
         raise DamagedCheckpoint(f"{path.name} cannot be read ({type(error).__name__})") from error
-    if not isinstance(state, dict) or state.get("format") != "kdcore run 1":
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise DamagedCheckpoint(f"{path.name} is no checkpoint of a run")
     return state

@@ -26,7 +26,11 @@ def evaluate(network: nn.Module, data: Data) -> dict[str, float]:
             module.training = training
 
 
+def judged_by(data: Data, split: str = "test") -> Data:
+    """The split that judges, or the data itself where it has none."""
+    return data.splits.get(split, data)
+
+
 def judge(scheme: Scheme, data: Data, split: str = "test") -> dict[str, dict[str, float]]:
     """Every network that a scheme delivers, by role, on a split of its data (the data itself if it has none)."""
-    judged = data.splits.get(split, data)
-    return {role: evaluate(network, judged) for role, network in scheme.delivers().items()}
+    return {role: evaluate(network, judged_by(data, split)) for role, network in scheme.delivers().items()}

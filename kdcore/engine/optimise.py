@@ -25,6 +25,12 @@ def optimizer_for(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim
     return kind(parameters, recipe.learning_rate, betas=betas, weight_decay=recipe.weight_decay, fused=True)
 
 
+def forget_gradients(parameters: list[nn.Parameter]) -> None:
+    """What ``optimizer.zero_grad`` does, without the profiler's hooks, which cost more than the work."""
+    for parameter in parameters:
+        parameter.grad = None
+
+
 def backward(terms: dict[str, Term], parameters: list[nn.Parameter]) -> None:
     """Gradients of the weighted sum, into these parameters and nowhere else."""
     total = sum(term.weight * term.value for term in terms.values())

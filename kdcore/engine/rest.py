@@ -23,26 +23,31 @@ def at_rest(network: nn.Module, precision: str = "float32", sample: Any | None =
 
     Args:
         network: any network that returns `Outputs`.
-        precision: ``float32`` leaves the arithmetic alone, ``bfloat16`` folds and stores the weights in bfloat16.
+        precision: ``float32`` leaves the arithmetic alone, ``bfloat16`` folds. The weights stay in float32, so that
+            the network also answers outside autocast; inside, they are cast once a step.
         sample: a few inputs, needed for folding; without it nothing is folded.
     """
     resting = copy.deepcopy(network).eval().requires_grad_(False)
-    if precision == "float32" or sample is None:
-        return resting
-    folded = _folded(resting, sample)
-    return folded.to(torch.bfloat16)
+    return resting if precision == "float32" or sample is None else _folded(resting, sample)
 
 
 @torch.no_grad()
 def _folded(network: nn.Module, sample: Any) -> nn.Module:
-    pairs = _conv_bn_pairs(network, sample)
+    """All pairs folded at once; where that changes an answer, those pairs alone that change none."""
+    pairs, said = _conv_bn_pairs(network, sample), network(sample)
+    if _agree(said, (folded := _fold(network, pairs))(sample)):
+        return folded
+    good = [pair for pair in pairs if _agree(said, _fold(network, [pair])(sample))]
+    log.info("%d of %d batch norms of a resting network are folded", len(good), len(pairs))
+    folded = _fold(network, good)
+    return folded if _agree(said, folded(sample)) else network
+
+
+def _fold(network: nn.Module, pairs: list[tuple[str, str]]) -> nn.Module:
     folded = copy.deepcopy(network)
     for convolution, norm in pairs:
         _replace(folded, convolution, fuse_conv_bn_eval(folded.get_submodule(convolution), folded.get_submodule(norm)))
         _replace(folded, norm, nn.Identity())
-    if not _agree(network(sample), folded(sample)):
-        log.warning("a resting network is left unfolded: its answers would change")
-        return network
     return folded
 
 
@@ -62,14 +67,17 @@ def _conv_bn_pairs(network: nn.Module, sample: Any) -> list[tuple[str, str]]:
 
         return module.register_forward_hook(hook)
 
-    kinds = (nn.Conv2d, nn.BatchNorm2d)
-    handles = [watch(name, module) for name, module in network.named_modules() if isinstance(module, kinds)]
+    handles = [watch(name, module) for name, module in network.named_modules() if _folds(module)]
     try:
         network(sample)
     finally:
         for handle in handles:
             handle.remove()
     return pairs
+
+
+def _folds(module: nn.Module) -> bool:
+    return isinstance(module, nn.Conv2d) or (isinstance(module, nn.BatchNorm2d) and module.running_mean is not None)
 
 
 def _replace(network: nn.Module, name: str, module: nn.Module) -> None:

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from kdcore.engine import optimise
-from kdcore.engine.checkpoint import DamagedCheckpoint
-from kdcore.engine.evaluation import judge
+from kdcore.engine.checkpoint import FORMAT, DamagedCheckpoint
+from kdcore.engine.evaluation import evaluate, judge, judged_by
 from kdcore.engine.watch import Diverged, Watch
 from kdcore.randomness import seed_layers
 from kdcore.recipe import Recipe
@@ -28,7 +28,8 @@ class Run:
         name: how messages and checkpoints call it.
         scheme: who learns from whom; its weights are the run's.
         data: what it learns from; its ``test`` split judges it.
-        recipe: of every stage and update that brings none of its own.
+        recipe: of every stage and update that brings none of its own. Threads and precision are the whole run's, so
+            those of a stage's or an update's recipe are not read.
         seed: of order, augmentation and dropout (initial weights are drawn before).
         checkpoint: where `fit` keeps its state while it is unfinished; None for nowhere.
     """
@@ -38,12 +39,12 @@ class Run:
     ):
         self.name, self.scheme, self.data, self.recipe, self.seed = name, scheme, data, recipe, seed
         self.checkpoint, self.resumed = checkpoint, 0
-        self.stages = scheme.stages()
+        self.stages = [_checked(stage) for stage in scheme.stages()]
         self.clocks = [self._clock(stage) for stage in self.stages]
         self.curve: list[dict[str, Any]] = []
         self.untouched: dict[str, list[str]] = {}
         self.failed: dict[str, Any] | None = None
-        self.watch = Watch()
+        self.watch, self.whole = Watch(), True
         self._names = {id(parameter): name for name, parameter in scheme.named_parameters()}
         self._enter(0, 0)
 
@@ -61,10 +62,9 @@ class Run:
         if self.done:
             return
         for update in self.stages[stage].updates:
-            modules = list(update.trains)
-            for module in modules:
+            for module in update.trains:
                 module.train().requires_grad_(True)
-            parameters = list({id(p): p for module in modules for p in module.parameters()}.values())
+            parameters = list({id(p): p for module in update.trains for p in module.parameters()}.values())
             if strangers := [p for p in parameters if id(p) not in self._names]:
                 raise ValueError(
                     f"update {update.name} trains {len(strangers)} parameters that its scheme does not register, "
@@ -96,31 +96,42 @@ class Run:
         return (self.stages[self.at].recipe or self.recipe).batch_size
 
     def advance(self, memo: dict | None = None) -> None:
-        """Carry out one step, with what lies between epochs before it and after the last, as one whole."""
+        """Carry out one step, with what lies before the first epoch and after every one, as one whole.
+
+        While it lasts the run is not `whole`: what an interruption leaves behind then belongs to no step.
+        """
         stage, clock = self.stages[self.at], self.clock
-        if stage.between and clock.step % clock.steps_per_epoch == 0:
-            stage.between(self.data, clock)
+        self.whole = False
+        if clock.step == 0:
+            self._between(stage, clock)
         batch = self.data.batch(self.seed, clock, self.batch_size, memo)
         for number, update in enumerate(stage.updates):
             if clock.step % update.every == 0:
                 self._carry_out(number, update, stage, batch)
         self.step += 1
-        self._note(stage, clock._replace(step=self.step))
-        if self.step == clock.steps:
-            if stage.between:
-                stage.between(self.data, clock._replace(step=self.step))
+        clock = clock._replace(step=self.step)
+        if clock.step % clock.steps_per_epoch == 0 or clock.step == clock.steps:
+            self._between(stage, clock)
+        self._note(stage, clock)
+        if clock.step == clock.steps:
             self._enter(self.at + 1, 0)
+        self.whole = True
+
+    def _between(self, stage: Stage, clock: Clock) -> None:
+        if stage.between:
+            seed_layers(self.seed, "between", stage.name, clock.step)
+            stage.between(self.data, clock)
 
     def _carry_out(self, number: int, update: Update, stage: Stage, batch: Batch) -> None:
         (recipe, optimizer), parameters = self.optimizers[number], self.parameters[number]
         progress = batch.clock.progress
         batch.live.clear()
         seed_layers(self.seed, "layers", stage.name, update.name, batch.clock.step)
-        with self._arithmetic(recipe):
+        with self._arithmetic():
             terms = update.losses(batch)
         terms = {name: Term(term.value, term.weight_at(progress)) for name, term in terms.items()}
         self.watch.see(update.name, terms, stage.name, batch.clock.step)
-        optimizer.zero_grad()
+        optimise.forget_gradients(parameters)
         (update.backward or optimise.backward)(terms, parameters)
         if batch.clock.step == 0:
             idle = [self._names[id(p)] for p in parameters if p.grad is None]
@@ -130,8 +141,9 @@ class Run:
         optimise.set_rate(optimizer, recipe.rate(progress))
         optimizer.step()
 
-    def _arithmetic(self, recipe: Recipe) -> contextlib.AbstractContextManager:
-        if recipe.precision == "float32":
+    def _arithmetic(self) -> contextlib.AbstractContextManager:
+        """The run's own precision, whatever an update's recipe says: resting networks answer once for all updates."""
+        if self.recipe.precision == "float32":
             return contextlib.nullcontext()
         return torch.autocast(self.data.device.type, torch.bfloat16)
 
@@ -144,7 +156,8 @@ class Run:
         entry: dict[str, Any] = {"stage": stage.name, "step": clock.step, "epoch": clock.step / clock.steps_per_epoch}
         entry["terms"] = self.watch.read(stage.name)
         if each:
-            entry["test"] = next(iter(judge(self.scheme, self.data).values()))
+            ranked = next(iter(self.scheme.delivers().values()))
+            entry["test"] = evaluate(ranked, judged_by(self.data))
         self.curve.append(entry)
 
     def fail(self, error: Exception) -> None:
@@ -159,11 +172,21 @@ class Run:
         """What each delivered network scores on the test split, the ranked one first."""
         return judge(self.scheme, self.data)
 
+    def _identity(self) -> dict[str, Any]:
+        """What a checkpoint must share with the run that takes it up."""
+        return {
+            "name": self.name,
+            "seed": self.seed,
+            "recipe": repr(self.recipe),
+            "data": [self.data.digest, len(self.data)],
+            "stages": [[stage.name, *clock] for stage, clock in zip(self.stages, self.clocks)],
+        }
+
     def state(self) -> dict[str, Any]:
         """Everything that resuming needs, tensors and plain values only."""
         return {
-            "format": "kdcore run 1",
-            "name": self.name,
+            "format": FORMAT,
+            "run": self._identity(),
             "at": [self.at, self.step],
             "scheme": self.scheme.state_dict(),
             "optimizers": [optimizer.state_dict() for _, optimizer in self.optimizers],
@@ -177,19 +200,31 @@ class Run:
         """Stand where the state was taken.
 
         Raises:
-            DamagedCheckpoint: the state belongs to another run.
+            DamagedCheckpoint: the state belongs to another run, or a part of it is missing or does not fit.
         """
-        at, step = state["at"]
-        if state["name"] != self.name or at >= len(self.stages) or step >= self.clocks[at].steps:
-            raise DamagedCheckpoint(
-                f"the checkpoint is of {state['name']} at stage {at}, step {step}, not of {self.name}"
-            )
         try:
+            mine, theirs = self._identity(), state["run"]
+            if others := [name for name in mine if mine[name] != theirs[name]]:
+                raise DamagedCheckpoint(f"the checkpoint is of another run than {self.name}, by {', '.join(others)}")
+            (at, step), curve, untouched = state["at"], state["curve"], state["untouched"]
+            resumed = state["resumed"] + 1
             self.scheme.load_state_dict(state["scheme"])
             self._enter(at, step)
             for (_, optimizer), saved in zip(self.optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(saved)
-        except (RuntimeError, ValueError, KeyError) as error:
+            self.watch.restore(state["watch"])
+        except DamagedCheckpoint:
+            raise
+        except (RuntimeError, ValueError, LookupError, TypeError) as error:
             raise DamagedCheckpoint(f"the checkpoint does not fit {self.name}: {str(error).splitlines()[0]}") from error
-        self.watch.restore(state["watch"])
-        self.curve, self.untouched, self.resumed = state["curve"], state["untouched"], state["resumed"] + 1
+        self.curve, self.untouched, self.resumed = curve, untouched, resumed
+
+
+def _checked(stage: Stage) -> Stage:
+    """A stage whose updates can be told apart and entered again after an interruption."""
+    names = [update.name for update in stage.updates]
+    if len(set(names)) < len(names):
+        raise ValueError(f"the updates of stage {stage.name} need names of their own, got {', '.join(names)}")
+    for update in stage.updates:
+        update.trains = list(update.trains)
+    return stage

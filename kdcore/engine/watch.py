@@ -1,10 +1,12 @@
-"""The log of a stage: sums of its terms, kept on the device, and the first step at which one was not finite."""
+"""The log of a stage: sums of its terms, and the first step at which one was not finite."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from kdcore.types import Term
 
@@ -18,10 +20,10 @@ class Diverged(ArithmeticError):
 
 
 class Watch:
-    """Sums terms between two entries of the curve.
+    """Sums terms between two entries of the curve, in double precision.
 
     On a CPU a bad value is seen at its own step, before the optimiser spreads it. On an accelerator reading a value
-    waits for the device, so the first bad step is kept there and read with the sums.
+    waits for the device, so sums and the first bad step are kept there and read together.
     """
 
     def __init__(self) -> None:
@@ -29,38 +31,57 @@ class Watch:
 
     def clear(self) -> None:
         self.names: dict[str, list[str]] = {}
-        self.sums: dict[str, torch.Tensor] = {}
+        self.sums: dict[str, list[float] | Tensor] = {}
         self.counts: dict[str, int] = {}
-        self.bad: dict[str, torch.Tensor] = {}
+        self.bad: dict[str, Tensor] = {}
 
     def see(self, update: str, terms: dict[str, Term], stage: str, step: int) -> None:
-        values = torch.stack([term.value.detach().double() for term in terms.values()])
-        if update not in self.sums:
-            self.sums[update], self.counts[update] = torch.zeros_like(values), 0
-            self.bad[update] = torch.full_like(values, -1, dtype=torch.int64)
-            self.names[update] = list(terms)
-        if self.names[update] != list(terms):
-            raise ValueError(
-                f"update {update} changed its terms within an epoch, {self.names[update]} to {list(terms)}"
-            )
-        finite = values.isfinite()
-        if values.device.type == "cpu":
-            if not finite.all():
-                raise Diverged(stage, step, f"{update}/{self.names[update][int(finite.logical_not().nonzero()[0])]}")
+        names = list(terms)
+        if update not in self.names:
+            self._begin(update, terms)
+        if self.names[update] != names:
+            raise ValueError(f"update {update} changed its terms within an epoch, {self.names[update]} to {names}")
+        values = [term.value for term in terms.values()]
+        if values[0].device.type == "cpu":
+            self._see_at_once(update, [value.item() for value in values], stage, step)
         else:
-            self.bad[update] = torch.where((self.bad[update] < 0) & ~finite, step, self.bad[update])
-        self.sums[update] += values
+            self._see_later(update, torch.stack(values).detach().double(), step)
         self.counts[update] += 1
+
+    def _begin(self, update: str, terms: dict[str, Term]) -> None:
+        if not terms:
+            raise ValueError(f"update {update} must return at least one term, got none")
+        for name, term in terms.items():
+            if term.value.dim():
+                shape = tuple(term.value.shape)
+                raise ValueError(f"term {name} of update {update} must be a single number, got shape {shape}")
+        self.names[update], self.counts[update] = list(terms), 0
+
+    def _see_at_once(self, update: str, values: list[float], stage: str, step: int) -> None:
+        for name, value in zip(self.names[update], values):
+            if not math.isfinite(value):
+                raise Diverged(stage, step, f"{update}/{name}")
+        before = self.sums.get(update)
+        self.sums[update] = [a + b for a, b in zip(before, values)] if before else values
+
+    def _see_later(self, update: str, values: Tensor, step: int) -> None:
+        if update not in self.sums:
+            self.sums[update] = torch.zeros_like(values)
+            self.bad[update] = torch.full_like(values, -1, dtype=torch.int64)
+        self.bad[update] = torch.where((self.bad[update] < 0) & ~values.isfinite(), step, self.bad[update])
+        self.sums[update] += values
 
     def read(self, stage: str) -> dict[str, float]:
         """Mean of every term since the last reading; starts anew."""
+        for update, steps in self.bad.items():
+            for name, step in zip(self.names[update], steps.tolist()):
+                if step >= 0:
+                    raise Diverged(stage, step, f"{update}/{name}")
         means: dict[str, float] = {}
         for update, sums in self.sums.items():
-            for name, bad in zip(self.names[update], self.bad[update].tolist()):
-                if bad >= 0:
-                    raise Diverged(stage, bad, f"{update}/{name}")
-            for name, value in zip(self.names[update], (sums / self.counts[update]).tolist()):
-                means[f"{update}/{name}"] = value
+            values = sums.tolist() if isinstance(sums, Tensor) else sums
+            for name, value in zip(self.names[update], values):
+                means[f"{update}/{name}"] = value / self.counts[update]
         self.clear()
         return means
 
@@ -68,5 +89,4 @@ class Watch:
         return {"names": self.names, "sums": self.sums, "counts": self.counts, "bad": self.bad}
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.names, self.sums = state["names"], state["sums"]
-        self.counts, self.bad = state["counts"], state["bad"]
+        self.names, self.sums, self.counts, self.bad = (state[name] for name in ("names", "sums", "counts", "bad"))

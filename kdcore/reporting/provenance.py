@@ -66,14 +66,10 @@ def provenance(records: Iterable[Record], command: str | None = None) -> Provena
 
 def caption(text: str, records: Iterable[Record]) -> str:
     """A caption with what every figure of results must say: profile, device, seeds, number of records, edition."""
+    records = list(records)
     found = provenance(records)
-    facts = [
-        f"profile {found['Profile']}",
-        found["Device"],
-        f"seeds {found['Seeds']}",
-        found["Records"],
-        found["Origin"],
-    ]
+    facts = [f"profile {found['Profile']}", found["Device"], seeds_text(record["seed"] for record in records)]
+    facts += [found["Records"], found["Origin"]]
     return f"{text.rstrip()} {capital(', '.join(facts))}."
 
 

@@ -101,7 +101,7 @@ def paired_difference(
 
 def _same(values: Sequence[float], largest: float) -> bool:
     """Equal but for the rounding of numbers of this size."""
-    return max(values) - min(values) <= 1e-12 * largest
+    return bool(max(values) - min(values) <= 1e-12 * largest)
 
 
 def _t_interval(mean: float, std: float, n: int, level: float) -> tuple[float, float, float]:

@@ -1,0 +1,33 @@
+# make book         the environment, every notebook, the HTML book
+# make test         the environment, the whole test suite
+# make environment  what both do first
+# make lab          JupyterLab in that environment
+#
+# PROFILE=smoke|quick|short|paper   DEVICE=cpu|cuda|cuda:1|mps   NOTEBOOKS="01_foundations 03_response"
+# JOBS=4 (notebooks at once)        PYTHON=python3.12 (which Python makes the environment)
+PROFILE ?= quick
+DEVICE ?= cpu
+NOTEBOOKS ?=
+JOBS ?=
+PYTHON ?=
+
+# Each test and each notebook has a process of its own, so one thread each; two would fight for the same cores.
+export OMP_NUM_THREADS = 1
+export MKL_NUM_THREADS = 1
+export OPENBLAS_NUM_THREADS = 1
+
+.PHONY: book test environment lab
+.DEFAULT_GOAL := book
+
+book: environment
+	@.venv/bin/kdcore book --profile "$(PROFILE)" --device "$(DEVICE)" \
+	  $(if $(strip $(NOTEBOOKS)),--notebooks "$(strip $(NOTEBOOKS))") $(if $(strip $(JOBS)),--jobs "$(strip $(JOBS))")
+
+test: environment
+	@.venv/bin/python -m pytest -n auto --dist loadgroup -m "slow or not slow" -ra --durations=10 tests
+
+environment:
+	@sh scripts/environment.sh "$(PYTHON)"
+
+lab: environment
+	@.venv/bin/python -m jupyterlab --notebook-dir=notebooks

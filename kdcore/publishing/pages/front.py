@@ -1,0 +1,69 @@
+"""What the front page shows that is computed: a real table, the doors that open, and how far things are."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from typing import Any
+
+from kdcore.publishing.pages.links import COVERAGE, address, chinese
+from kdcore.publishing.pages.tables import PROFILES, tables_of
+from kdcore.publishing.project import Project
+
+FIRST = "cifar10-first"  # the table shown where its records are published
+# Title, what is behind it, the document; a door whose document is not there is left out.
+DOORS = (
+    ("Read", "Each section of the surveys: idea, mathematics, code, experiment.", "executed/01_foundations"),
+    ("Use one loss", "Take a plain function into your own training loop.", "use"),
+    ("Choose a loss", "Which one is worth its cost, by our measurements.", "choose"),
+    ("Rerun", "One command remakes a table; the long ones resume.", "rerun"),
+    ("Cite", "A table has an edition; cite what you used.", "cite"),
+)
+
+
+def front_parts(
+    project: Project, covered: Any, chapters: Mapping[str, Any], tables: Mapping[str, str]
+) -> dict[str, str]:
+    """File name to Markdown, included by ``book/index.md``."""
+    return {
+        "doors.md": doors(project),
+        "state.md": state(project, covered, chapters),
+        "table.md": first_table() if f"tables/{FIRST}.md" in tables else "",
+    }
+
+
+def doors(project: Project) -> str:
+    cards = [
+        f":::{{grid-item-card}} {title}\n:link: /{document}\n:link-type: doc\n\n{said}\n:::"
+        for title, said, document in DOORS
+        if any((project.book / f"{document}{suffix}").is_file() for suffix in (".md", ".ipynb"))
+    ]
+    return "\n".join(["::::{grid} 1 2 2 3", ":gutter: 2", "", *cards, "::::", ""])
+
+
+def state(project: Project, covered: Any, chapters: Mapping[str, Any]) -> str:
+    """The chapters as boxes, written ones filled, and how many rows are implemented."""
+    done, of_all = covered.counts()
+    boxes = []
+    for key, chapter in chapters.items():
+        name = chapter.notebook.removeprefix("notebooks/").removesuffix(".ipynb")
+        written = (project.executed / f"{name}.ipynb").is_file()
+        href = address(f"executed/{name}", "", "index") if written else address(COVERAGE, f"coverage-{key}", "index")
+        count = "{} of {}".format(*covered.counts(key))
+        boxes.append(
+            f'<a class="kd-tile {"kd-done" if written else "kd-open"}" href="{href}">'
+            f"{html.escape(chapter.title)} {chinese(chapter.zh)} <small>{count}</small></a>"
+        )
+    said = (
+        f"Of {of_all} losses, schemes, claims and tables that the surveys define, {done} are computed, tested and told "
+        "so far; filled chapters are written, the others are not yet.\n"
+    )
+    return f'{said}\n<div class="kd-nodes kd-front">{"".join(boxes)}</div>\n'
+
+
+def first_table() -> str:
+    """The first published table, its columns without the notes; those stand on its own page."""
+    profile, device, table, _ = next(tables_of(FIRST))
+    said = f"{PROFILES[profile]} On {device}; intervals, notes and downloads: {{ref}}`published-{FIRST}`."
+    caption = f"{table.title}, edition {table.edition}"
+    return f":::{{table}} {caption}\n:name: tab-front\n:class: kd-table\n\n{table.grid.markdown()}\n:::\n\n{said}\n"

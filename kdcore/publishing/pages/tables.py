@@ -1,0 +1,70 @@
+"""A page for each experiment whose records are published, and the list of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from kdcore.publishing.pages.links import anchor
+from kdcore.publishing.project import Project
+from kdcore.reporting.provenance import provenance
+from kdcore.reporting.selection import device_of
+
+if TYPE_CHECKING:
+    from kdcore.reporting.tables import ResultTable
+
+# What a reader has to know before reading a number of that profile.
+PROFILES = {
+    "smoke": "A few steps on digits: it shows that the code runs, and no number here means anything else.",
+    "quick": "The quick task of this book: small networks on scikit-learn's digits.",
+    "short": "A short recipe, a few epochs: all images and the last epoch, but far from the surveys' setting.",
+    "paper": "The surveys' own setting.",
+}
+INTRODUCTION = """\
+Each table here is regenerated from committed records, one line a run, and names the edition of those records.
+Beside it stand its numbers as CSV and JSON, and LaTeX and BibTeX for a paper.
+"""
+EMPTY = "Nothing has been published yet: `kdcore records publish EXPERIMENT` puts chosen runs here.\n"
+
+
+def table_pages(project: Project) -> dict[str, str]:
+    """File name to Markdown; ``tables.md`` lists the others."""
+    names = sorted(path.stem for path in (project.book / "records").glob("*.jsonl") if ".editions" not in path.name)
+    pages = {f"tables/{name}.md": table_page(name) for name in names}
+    items = "\n".join(f"- {{ref}}`published-{name}`" for name in names)
+    pages["tables.md"] = f"# Published tables {{zh}}`已发布的结果`\n\n{INTRODUCTION}\n{items or EMPTY}\n"
+    return pages
+
+
+def table_page(name: str) -> str:
+    """Every table of one experiment, one a profile and kind of device."""
+    from kdcore.experiments import get
+
+    head = f"(published-{name})=\n# {get(name).title}\n\nExperiment `{name}`.\n"
+    parts = []
+    for profile, device, table, records in tables_of(name):
+        made = provenance(records)._repr_mimebundle_()["text/markdown"]
+        shown = table._repr_mimebundle_()["text/markdown"]
+        parts.append(f"## Profile {profile}, {device}\n\n{PROFILES[profile]}\n\n{shown}\n\n{made}\n")
+    return "\n".join([head, *parts])
+
+
+def tables_of(name: str) -> Iterator[tuple[str, str, ResultTable, list[Any]]]:
+    """Profile, device, table and its records; the longest recipe first."""
+    from kdcore.experiments import get, read
+    from kdcore.reporting.tables import result_table
+
+    published = read(name, where="published")
+    kinds = {(record["profile"], device_of(record)) for record in published}
+    for profile, device in sorted(kinds, key=lambda kind: (-list(PROFILES).index(kind[0]), kind[1])):
+        records = [one for one in published if (one["profile"], device_of(one)) == (profile, device)]
+        label = anchor(f"tab-published-{name}-{profile}-{device}")
+        made = result_table(records, get(name), metric_of(records), profile=profile, device=device, name=label)
+        yield profile, device, made, records
+
+
+def metric_of(records: Sequence[Mapping[str, Any]]) -> str:
+    """What a table shows where nobody chose: accuracy, else the first number of a record."""
+    numbers = [record["last"] for record in records if record.get("last")]
+    found = dict.fromkeys(name for last in numbers for name, value in last.items() if isinstance(value, int | float))
+    return "accuracy" if "accuracy" in found or not found else next(iter(found))

@@ -62,7 +62,7 @@ class Selection(NamedTuple):
 
 
 def select(
-    records: Iterable[Record],
+    records: Iterable[Any],
     *,
     metric: str,
     which: str = "last",
@@ -75,7 +75,7 @@ def select(
     """Sort records into rows that may be compared.
 
     Args:
-        records: as the store reads them.
+        records: as the store reads them, and whatever else may have come with them.
         metric: see `value_of`.
         which: see `value_of`.
         experiment: records of another are foreign; needed where the records are of several.
@@ -110,7 +110,7 @@ class Groups(NamedTuple):
 
 
 def group(
-    records: Iterable[Record],
+    records: Iterable[Any],
     *,
     experiment: str | None = None,
     profile: str | None = None,

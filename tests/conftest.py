@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -12,22 +13,41 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # also for what the tests start; each worker has one core at most
 
 import jaxtyping
+import numpy as np
 import pytest
-from beartype import BeartypeConf, beartype
+from beartype import BeartypeConf, FrozenDict, beartype
+from beartype.roar import BeartypeCallHintParamViolation
 
-_strict = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int is as good as a float, as type checkers have it
+# As type checkers have it an int is as good as a float; and numpy's truth values are as good as Python's.
+_strict = beartype(conf=BeartypeConf(is_pep484_tower=True, hint_overrides=FrozenDict({bool: bool | np.bool_})))
 
 
 def _check(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Beartype knows `Self` in decorated classes only; those few methods go unchecked."""
+    """Beartype knows `Self` in decorated classes only; those few methods go unchecked.
+
+    A word outside a `Literal` goes through, because our own code answers it in a sentence that tests look for.
+    """
     names = getattr(function, "__annotations__", {}).values()
-    return function if any("Self" in str(name) for name in names) else _strict(function)
+    if any("Self" in str(name) for name in names):
+        return function
+    checked = _strict(function)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return checked(*args, **kwargs)
+        except BeartypeCallHintParamViolation as error:
+            if "typing.Literal[" in str(error):
+                return function(*args, **kwargs)
+            raise
+
+    return call
 
 
 _checker = ModuleType("kdcore_shape_checks")
 _checker.check = _check
 sys.modules[_checker.__name__] = _checker
-jaxtyping.install_import_hook(os.environ.get("KDCORE_HOOKED", "kdcore.losses"), f"{_checker.__name__}.check")
+jaxtyping.install_import_hook("kdcore", f"{_checker.__name__}.check")
 
 
 @pytest.fixture(autouse=True)

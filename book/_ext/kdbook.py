@@ -18,10 +18,13 @@ from docutils import nodes
 from docutils.parsers.rst.states import Inliner
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
+from sphinx.search.zh import SearchChinese
 
 PROVIDERS = ("github", "gitlab", "bitbucket")
 MATHJAX = ("tex-chtml.js", "output/chtml/fonts", "input/tex/extensions", "a11y/assistive-mml.js")
 THEBE = ("thebe", "THEBE")
+WITH_SOURCE = ("kdcore.losses", "kdcore.schemes")
 ROLE = re.compile(r"\{((?:cite|py):\w+|ref|eq|doc|math)\}`")
 PLACE = re.compile(r"^( *)(Survey|Paper): ")
 ERRATUM = re.compile(r"\b[ZSHNX]-\d\d\b(?![`>])")
@@ -113,6 +116,25 @@ def linked(line: str) -> str:
     return PLACE.sub(r"\n\1**\2:** ", line)
 
 
+# ---------------------------------------------------------------- time: half of a build, where these are not
+
+
+class Words(set):
+    """What Sphinx keeps in a list and asks for every word of the book whether it is in it."""
+
+    extend = set.update
+
+
+def source_of(app: Sphinx, module: str) -> tuple[str, dict] | None:
+    """Only modules whose code a reader compares with a formula get a page with their source."""
+    return None if module.startswith(WITH_SOURCE) else ("", {})
+
+
+def forget_empty(app: Sphinx, environment: BuildEnvironment) -> None:
+    modules = getattr(environment, "_viewcode_modules", {})
+    environment._viewcode_modules = {name: entry for name, entry in modules.items() if entry and entry[1]}
+
+
 # ---------------------------------------------------------------- pages
 
 
@@ -178,10 +200,14 @@ def copy_mathjax(app: Sphinx, problem: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    app.setup_extension("sphinx.ext.autodoc")
+    for name in ("sphinx.ext.autodoc", "sphinx.ext.viewcode"):
+        app.setup_extension(name)
+    SearchChinese.latin_terms = Words()
     app.add_role("zh", chinese)
     app.connect("config-inited", configure, priority=900)
     app.connect("autodoc-process-docstring", docstring)
+    app.connect("viewcode-find-source", source_of)
+    app.connect("env-check-consistency", forget_empty)
     app.connect("doctree-read", provenance)
     app.connect("html-page-context", tidy, priority=900)
     app.connect("build-finished", copy_mathjax)

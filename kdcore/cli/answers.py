@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from kdcore.entry import Refusal
+from kdcore.experiments.workers import is_worker
 
 DONE, FAILED, WRONG, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -34,6 +35,8 @@ def answered(command: Callable[[], Any]) -> int:
 
 
 def _explained(error: Exception) -> int:
+    if is_worker():  # the one that started it says it
+        return WRONG
     if hasattr(error, "format_message"):  # the parser's own, of typer or of the click that it brings
         say(*_usage(error))
         return WRONG
@@ -70,6 +73,8 @@ def _nearest(message: str, context: Any) -> str | None:
     quoted = message.split("'")[1::2] or message.split()[-1:]
     names = list(getattr(context.command, "commands", ()))
     names += [name for option in context.command.params for name in option.opts if name.startswith("-")]
+    if any(word in names for word in quoted):
+        return None
     return next((near for word in quoted for near in difflib.get_close_matches(word.strip("."), names, 1, 0.5)), None)
 
 

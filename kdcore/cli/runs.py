@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kdcore.cli.answers import columns, say
+from kdcore.experiments.types import SCALES, SEARCH
 
 if TYPE_CHECKING:
     from kdcore.experiments.requests import Request
@@ -84,17 +85,12 @@ def train(
 
     asked = pair(profile, student=student, teacher=teacher, method=method, data=data, steps=steps)
     (row,) = asked.rows
-    overrides = {name if name.startswith("recipe.") else f"{row.key}.{name.removeprefix(f'{row.key}.')}": value
-                 for name, value in parse_overrides(_dotted(set_ or ())).items()}  # fmt: skip
+    named = (f"{row.key}.", "recipe.")
+    overrides = parse_overrides(text if text.startswith(named) else f"{row.key}.{text}" for text in set_ or ())
     request = Request.of(
         asked, profile, device, seeds=[seed], precision=precision, compile=compile_ or None, overrides=overrides
     )
     return _carried_out(request, records, budget)
-
-
-def _dotted(texts: list[str] | tuple[()]) -> list[str]:
-    """``temperature=2`` stands for an option of the one row there is."""
-    return [text if "." in text.partition("=")[0] else f"pair.{text}" for text in texts]
 
 
 def _carried_out(
@@ -116,7 +112,7 @@ def _carried_out(
     times = {"budget": parse_duration(budget) if budget else None, "save_every": parse_duration(save_every)}
     with company(workers):
         found = carry_out(request, Store(folder), retry=retry, narrator=Narrator(), **times)
-    print(summary(found.records))
+    print(searched(found.records) if request.experiment.key.endswith(SEARCH) else summary(found.records))
     if found.stopped:
         say(f"stopped by the budget: {len(found.records)} of {found.asked} runs are done, the same command resumes")
     say(*found.lacking) if found.lacking else None
@@ -131,6 +127,18 @@ def summary(records: Sequence[Record]) -> str:
         cells = [f"{name} {_spread([last[name] for last in done])}" for name in _numbers(done)]
         rows.append([key, len(done), ", ".join(cells) or "failed"])
     return columns(rows, ["row", "n", "last"])
+
+
+def searched(records: Sequence[Record]) -> str:
+    """The score at every scale of the published weight, and the scale that is best on the validation split."""
+    from kdcore.experiments.search import choices
+
+    found = choices(records)
+    cells = {
+        row: [f"{each.scores[s]:.4f}" if s in each.scores else "failed" for s in SCALES] for row, each in found.items()
+    }
+    rows = [[row, *cells[row], f"x{each.scale:g}"] for row, each in found.items()]
+    return columns(rows, ["row", *(f"x{scale:g}" for scale in SCALES), "chosen"])
 
 
 def _numbers(done: Sequence[dict[str, Any]]) -> list[str]:

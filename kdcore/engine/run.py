@@ -39,14 +39,28 @@ class Run:
     ):
         self.name, self.scheme, self.data, self.recipe, self.seed = name, scheme, data, recipe, seed
         self.checkpoint, self.resumed = checkpoint, 0
-        self.stages = [_checked(stage) for stage in scheme.stages()]
+        self._names = {id(parameter): name for name, parameter in scheme.named_parameters()}
+        self.stages = [self._checked(stage) for stage in scheme.stages()]
         self.clocks = [self._clock(stage) for stage in self.stages]
         self.curve: list[dict[str, Any]] = []
         self.untouched: dict[str, list[str]] = {}
         self.failed: dict[str, Any] | None = None
         self.watch, self.whole = Watch(), True
-        self._names = {id(parameter): name for name, parameter in scheme.named_parameters()}
         self._enter(0, 0)
+
+    def _checked(self, stage: Stage) -> Stage:
+        """A stage whose updates can be told apart, saved, and entered again after an interruption."""
+        names = [update.name for update in stage.updates]
+        if len(set(names)) < len(names):
+            raise ValueError(f"the updates of stage {stage.name} need names of their own, got {', '.join(names)}")
+        for update in stage.updates:
+            update.trains = list(update.trains)
+            if strangers := [p for p in _parameters(update) if id(p) not in self._names]:
+                raise ValueError(
+                    f"update {update.name} trains {len(strangers)} parameters that its scheme does not register, "
+                    "so they would not be saved"
+                )
+        return stage
 
     def _clock(self, stage: Stage) -> Clock:
         recipe = stage.recipe or self.recipe
@@ -64,12 +78,7 @@ class Run:
         for update in self.stages[stage].updates:
             for module in update.trains:
                 module.train().requires_grad_(True)
-            parameters = list({id(p): p for module in update.trains for p in module.parameters()}.values())
-            if strangers := [p for p in parameters if id(p) not in self._names]:
-                raise ValueError(
-                    f"update {update.name} trains {len(strangers)} parameters that its scheme does not register, "
-                    "so they would not be saved"
-                )
+            parameters = _parameters(update)
             recipe = update.recipe or self.stages[stage].recipe or self.recipe
             self.parameters.append(parameters)
             self.optimizers.append((recipe, optimise.optimizer_for(recipe, parameters)))
@@ -220,11 +229,6 @@ class Run:
         self.curve, self.untouched, self.resumed = curve, untouched, resumed
 
 
-def _checked(stage: Stage) -> Stage:
-    """A stage whose updates can be told apart and entered again after an interruption."""
-    names = [update.name for update in stage.updates]
-    if len(set(names)) < len(names):
-        raise ValueError(f"the updates of stage {stage.name} need names of their own, got {', '.join(names)}")
-    for update in stage.updates:
-        update.trains = list(update.trains)
-    return stage
+def _parameters(update: Update) -> list[nn.Parameter]:
+    """What an update owns, each once, in the order of its modules."""
+    return list({id(p): p for module in update.trains for p in module.parameters()}.values())

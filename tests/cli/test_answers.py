@@ -30,7 +30,7 @@ WRONG = [
     (("run", "response", *SMOKE, "--precision", "half"), "precision must be one of float32, bfloat16, got 'half'", ""),
     (("run", "response", *SMOKE, "--budget", "25"), "a time must be written like 90s, 25m or 1h30m, got '25'", ""),
     (("run", "response", *SMOKE, "--records", "/proc/runs"), "records cannot be written to /proc/runs", ""),
-    (("run", "response", "--workers", "0"), "0 is not in the range", "--workers"),
+    (("run", "response", "--workers", "0"), "Invalid value for '--workers'", ""),
     (("run", "response", "--profil", "quick"), "No such option: --profil", "--profile"),
     (("run", "digits-teacher", "--search"), "digits-teacher has no row with a weight to search", ""),
     (("train", *SMOKE, "--data", "digit"), "unknown data set 'digit', expected one of digits", "digits"),
@@ -95,7 +95,7 @@ def test_data_that_cannot_be_had_are_a_failure_and_no_traceback(kdcore, tmp_path
 class TestAnswered:
     def test_a_refusal_is_shown_in_at_most_three_lines(self, capsys):
         def command() -> None:
-            raise Refusal("\n".join("one two three four five".split()))
+            raise Refusal("\n".join(["one", "two", "three", "four", "five"]))
 
         assert answered(command) == 2 and capsys.readouterr().err == "one\ntwo\nthree\n"
 
@@ -118,9 +118,9 @@ class TestAnswered:
             answered(command)
 
     def test_a_reader_who_has_had_enough_is_no_failure(self):
-        words = f"{sys.executable} -m kdcore.cli show kd | head -1"
+        words = f"{sys.executable} -m kdcore.cli coverage --json | head -1"
         found = subprocess.run(["sh", "-c", words], capture_output=True, text=True)
-        assert found.stdout.startswith("kd: Vanilla") and "Traceback" not in found.stderr
+        assert found.stdout == "{\n" and "Traceback" not in found.stderr
 
 
 def test_columns_are_as_wide_as_they_must_be():

@@ -43,7 +43,7 @@ class TestHelp:
 
     def test_names_every_command(self, kdcore):
         said = kdcore("--help").out
-        names = "methods show coverage experiments run train status table book records data".split()
+        names = ["methods", "show", "coverage", "experiments", "run", "train", "status", "table", "book", "records"]
         assert all(f"\n  {name} " in said for name in names)
 
     def test_every_command_explains_itself(self, kdcore):

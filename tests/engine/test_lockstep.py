@@ -8,7 +8,7 @@ from proof import advance, bits, digest
 from zoo import ARCHETYPES, BROKEN_AT, POISONED, RECIPE, make_run, make_runs
 
 from kdcore.engine import Run, fit
-from kdcore.types import Batch
+from kdcore.types import Batch, Task
 
 NAMES = tuple(ARCHETYPES)
 
@@ -183,9 +183,7 @@ class TestFailure:
             fit([bad])
 
 
-class Unjudgeable:
-    score = "accuracy"
-
+class Unjudgeable(Task):
     def evaluate(self, predict, data):
         raise MemoryError("nothing is left")
 

@@ -10,6 +10,8 @@ from kdcore.reporting.figures.drawing import Figure, render
 from kdcore.reporting.figures.style import FAINT, INK, SHADES, WIDTH, role
 from kdcore.reporting.formatting import compact
 
+STEP, LINE = 1.12, 1.6  # width and height of the place of an image of size 1, with room for its words
+
 
 def pictures(
     images: Mapping[str, Any],
@@ -39,17 +41,21 @@ def pictures(
         from matplotlib.colors import LinearSegmentedColormap
 
         shades = LinearSegmentedColormap.from_list("kdcore", SHADES)
-        panels = canvas.subplots(len(rows), columns, squeeze=False)
-        for line, (view, values) in zip(panels, rows.items()):
-            for place, (panel, image) in enumerate(zip(line, values)):
-                panel.imshow(image, cmap=shades, vmin=low, vmax=high, interpolation="none")
-                panel.set_axis_off()
-                if place == 0:
-                    panel.set_title(view)
+        panel = canvas.subplots()
+        panel.set(xlim=(0, columns * STEP), ylim=(len(rows) * LINE, 0), aspect="equal")
+        panel.set_axis_off()
+        for top, (view, values) in enumerate(rows.items()):
+            panel.text(0, top * LINE + 0.1, view, va="bottom")
+            for place, image in enumerate(values):
+                left, upper = place * STEP, top * LINE + 0.16
+                panel.imshow(image, cmap=shades, vmin=low, vmax=high, interpolation="none", aspect="equal",
+                             extent=(left, left + 1, upper + 1, upper))  # fmt: skip
                 if view in words:
-                    panel.text(0.5, -0.06, words[view][place], transform=panel.transAxes, ha="center", va="top", size=8)
+                    panel.text(left + 0.5, upper + 1.06, words[view][place], ha="center", va="top", size=9)
+        panel.set(xlim=(0, columns * STEP), ylim=(len(rows) * LINE, 0))
 
-    return render(draw, caption=caption, alt=alt, name=name, size=(WIDTH, 0.3 + (WIDTH / columns + 0.35) * len(rows)))
+    height = WIDTH * len(rows) * LINE / (columns * STEP)
+    return render(draw, caption=caption, alt=alt, name=name, size=(WIDTH, height))
 
 
 def triplet_plane(anchor: Any, near: Any, far: Any, *, margin: float, caption: str, alt: str, name: str) -> Figure:

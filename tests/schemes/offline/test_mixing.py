@@ -130,6 +130,13 @@ class TestUnixKD:
     def test_resumes_exactly(self, proof, make, uncertainty):
         proof.resumes_exactly(lambda: make(uncertainty=uncertainty))
 
+    def test_the_count_survives_an_interruption(self, proof, make):
+        run, again = proof.run(make), proof.run(make)
+        for _ in range(5):
+            run.advance()
+        again.restore(run.state())
+        assert again.scheme.asked == 5 * 12
+
     def test_together_equals_alone(self, proof, make, toy):
         """Two of them share a teacher and differ in what they mix: nothing mixed may be shared."""
         kd = lambda: Distillation(toy.network(), toy.network("teacher", 12, seed=0), KD())

@@ -1,0 +1,50 @@
+"""What a search for weights chose, by the validation split alone."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from kdcore.experiments.store import Record
+from kdcore.experiments.types import SCALES
+
+LOWER = ("perplexity",)  # scores of which the lowest is the best
+
+
+class Choice(NamedTuple):
+    """What was tried for one row.
+
+    Attributes:
+        scale: the one that was chosen, in multiples of the published weight.
+        scores: mean over the search's seeds by scale; a scale at which a run failed has none.
+    """
+
+    scale: float
+    scores: Mapping[float, float]
+
+
+def choices(records: Sequence[Record]) -> dict[str, Choice]:
+    """The best scale of every row; of equal ones that which is nearest to the published weight."""
+    found: dict[str, dict[float, list[Record]]] = {}
+    for record in records:
+        row, _, scale = record["row"].rpartition("-x")
+        found.setdefault(row, {}).setdefault(float(scale), []).append(record)
+    scored = {row: _scores(scales) for row, scales in found.items()}
+    return {row: Choice(max(scores, key=lambda s: (scores[s], s)), _shown(found[row], scores))
+            for row, scores in scored.items() if scores}  # fmt: skip
+
+
+def _scores(scales: Mapping[float, Sequence[Record]]) -> dict[float, float]:
+    """Higher is better, whatever the score."""
+    whole = {scale: runs for scale, runs in scales.items() if all(run["status"] == "done" for run in runs)}
+    return {scale: statistics.fmean(_goodness(run) for run in whole[scale]) for scale in SCALES if scale in whole}
+
+
+def _goodness(record: Record) -> float:
+    value = record["last"][record["score"]]
+    return -value if record["score"] in LOWER else value
+
+
+def _shown(scales: Mapping[float, Sequence[Record]], scores: Mapping[float, float]) -> dict[float, float]:
+    return {scale: statistics.fmean(run["last"][run["score"]] for run in scales[scale]) for scale in scores}

@@ -200,7 +200,7 @@ def copy_mathjax(app: Sphinx, problem: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    for name in ("sphinx.ext.autodoc", "sphinx.ext.viewcode"):
+    for name in ("sphinx.ext.autodoc", "sphinx.ext.viewcode", "kdcore.reporting.figures.inline"):
         app.setup_extension(name)
     SearchChinese.latin_terms = Words()
     app.add_role("zh", chinese)

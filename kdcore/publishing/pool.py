@@ -8,13 +8,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import connection
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from kdcore.publishing.execution import Job, Outcome, serve
 
 LOOK_EVERY = 0.5  # seconds between two looks at the clock
 
 
+@runtime_checkable
 class Listener(Protocol):
     """Who wants to know how things go."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TextIO
+from io import TextIOBase
 
 from kdcore.publishing.execution import Outcome
 
 
 class Progress:
-    def __init__(self, total: int, stream: TextIO) -> None:
+    def __init__(self, total: int, stream: TextIOBase) -> None:
         self.total = total
         self.stream = stream
         self.moving = stream.isatty()

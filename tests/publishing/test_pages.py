@@ -18,7 +18,7 @@ from kdcore.publishing.pages.errata import errata_parts
 from kdcore.publishing.pages.front import doors, state
 from kdcore.publishing.pages.implementations import implementations_page
 from kdcore.publishing.pages.links import Links, address, anchor
-from kdcore.publishing.pages.methods import SURVEYS, map_page, sections_of
+from kdcore.publishing.pages.methods import GROUPS, SURVEYS, leaf, map_page, sections_of
 from kdcore.publishing.pages.reference import api_page, api_pages, defined
 from kdcore.publishing.pages.surveys import place_of, survey_page
 from kdcore.publishing.project import Project
@@ -121,6 +121,16 @@ class TestMap:
     def test_each_survey_has_its_sections_linked(self):
         assert 'href="surveys/zhao2026.html#zhao2026-2-1"' in self.PAGE
         assert 'href="surveys/si2023.html#si2023-2-2-1"' in self.PAGE
+
+    def test_the_tree_has_every_chapter_once(self):
+        told = [key for keys in GROUPS.values() for key in keys]
+        assert sorted(told) == sorted(catalogue.CHAPTERS)
+
+    def test_a_leaf_shows_the_sections_that_name_most_of_it_and_leads_to_its_page(self):
+        written = leaf("one", CHAPTERS["one"], ROWS, LINKS)
+        assert written.link == "../executed/01_one.html"
+        assert written.marks == {"Zhao 2026": "2.1", "Si 2023": "2.2.1", "Huang 2022": "4.2"}
+        assert leaf("one", CHAPTERS["one"], ROWS, Links({})).link == "coverage.html#coverage-one"
 
     def test_every_section_that_names_something_is_known_by_title(self):
         for name in SURVEYS:

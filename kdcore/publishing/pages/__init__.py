@@ -20,21 +20,32 @@ from kdcore.publishing.pages.methods import SURVEYS, map_page
 from kdcore.publishing.pages.reference import api_pages
 from kdcore.publishing.pages.surveys import survey_page
 from kdcore.publishing.pages.tables import table_pages
-from kdcore.publishing.project import PACKAGE, Project, files_in, write_whole
+from kdcore.publishing.project import PACKAGE, Project, digest, files_in, write_whole
 
 SECTIONS = Path(__file__).with_name("sections.yaml")
 
 
 def generate(project: Project) -> None:
-    """Write every generated page, and remove those that are no longer made."""
+    """Write every generated page, and remove those that are no longer made; over at once where nothing changed."""
     if project.root != PACKAGE.parent:
         return  # another book built with these tools; only this project's has a catalogue behind it
+    stamp, now = project.build / "pages.sha256", state(project)
+    if stamp.is_file() and stamp.read_text() == now and project.generated.is_dir():
+        return
     made = dict(pages(project))
     for name, text in made.items():
         write_whole(project.generated / name, text)
     for path in files_in(project.generated, "*.*"):
         if path.relative_to(project.generated).as_posix() not in made:
             path.unlink()
+    write_whole(stamp, now)
+
+
+def state(project: Project) -> str:
+    """Changes whenever a page could: the code, its tests, the notebooks, the records."""
+    folders = (PACKAGE, project.root / "tests", project.sources, project.executed, project.book / "records")
+    kinds = ("*.py", "*.yaml", "*.ipynb", "*.jsonl")
+    return digest([path for folder in folders for path in files_in(folder, *kinds)], project.root)
 
 
 def pages(project: Project) -> Iterator[tuple[str, str]]:

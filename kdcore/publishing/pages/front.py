@@ -13,11 +13,11 @@ from kdcore.publishing.project import Project
 FIRST = "cifar10-first"  # the table shown where its records are published
 # Title, what is behind it, the document; a door whose document is not there is left out.
 DOORS = (
-    ("Read", "Each section of the surveys: idea, mathematics, code, experiment.", "executed/01_foundations"),
-    ("Use one loss", "Take a plain function into your own training loop.", "use"),
-    ("Choose a loss", "Which one is worth its cost, by our measurements.", "choose"),
-    ("Rerun", "One command remakes a table; the long ones resume.", "rerun"),
-    ("Cite", "A table has an edition; cite what you used.", "cite"),
+    ("Read", "Idea, mathematics, code, experiment.", "executed/01_foundations"),
+    ("Use one loss", "A plain function in your own loop.", "use"),
+    ("Choose a loss", "What each is worth, measured.", "choose"),
+    ("Rerun", "One command, resumed where it stopped.", "rerun"),
+    ("Cite", "Tables with editions.", "cite"),
 )
 
 
@@ -38,7 +38,9 @@ def doors(project: Project) -> str:
         for title, said, document in DOORS
         if any((project.book / f"{document}{suffix}").is_file() for suffix in (".md", ".ipynb"))
     ]
-    return "\n".join(["::::{grid} 1 2 2 3", ":gutter: 2", "", *cards, "::::", ""])
+    return "\n".join(
+        [f"::::{{grid}} 2 2 {len(cards)} {len(cards)}", ":gutter: 2", ":padding: 0", "", *cards, "::::", ""]
+    )
 
 
 def state(project: Project, covered: Any, chapters: Mapping[str, Any]) -> str:

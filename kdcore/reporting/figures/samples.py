@@ -23,7 +23,7 @@ def calibration(confidence: Any, correct: Any, bins: int = 15) -> tuple[list[flo
 
     Returns:
         Mean confidence, accuracy and share of the examples of each bin that has any, and the expected calibration
-        error: the mean of |accuracy - confidence| weighted by those shares.
+        error: the mean of ``|accuracy - confidence|`` weighted by those shares.
     """
     import numpy
 

@@ -1,0 +1,208 @@
+"""Networks at rest say what they said before; tables say what the network would."""
+
+import copy
+import logging
+
+import pytest
+import torch
+from proof import advance, bits
+from torch import nn
+from zoo import CLASSES, World, make_run, net
+from zoo.data import VIEWS, stripes
+from zoo.networks import Net, finished
+
+from kdcore.engine import at_rest, tabulate
+from kdcore.models import build, names
+from kdcore.randomness import generator
+from kdcore.types import Clock, Data, Outputs, Task
+
+IMAGES = stripes().inputs
+SMALL = ("resnet8", "resnet20-a", "wrn-16-1", "vgg8", "mobilenetv2", "shufflenetv2", "digits-teacher", "text-student")
+LARGE = tuple(name for name in names() if name not in SMALL)
+
+
+def norms(network: nn.Module) -> int:
+    return sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+
+
+def tensors(said: Outputs) -> list[torch.Tensor]:
+    found = []
+    said.map(lambda value: found.append(value) or value)
+    return found
+
+
+def seasoned(name: str) -> tuple[nn.Module, torch.Tensor]:
+    """A network whose norms have seen images, and four inputs for it."""
+    random = generator(0, "inputs")
+    if name.startswith("text"):
+        return build(name, 10).eval(), torch.randint(0, 10, (4, 12), generator=random)
+    size = (1, 8, 8) if name.startswith("digits") else (3, 32, 32)
+    network, images = build(name, 10).train(), torch.rand(4, *size, generator=random)
+    with torch.no_grad():
+        for _ in range(2):
+            network(images)
+    return network.eval(), images
+
+
+class TestAtRest:
+    def test_is_a_frozen_copy_in_eval_mode(self):
+        learning = net(0)
+        resting = at_rest(learning)
+        assert not any(module.training for module in resting.modules())
+        assert not any(parameter.requires_grad for parameter in resting.parameters())
+        assert learning.training and all(parameter.requires_grad for parameter in learning.parameters())
+        assert bits(resting.state_dict()) == bits(learning.state_dict())
+
+    def test_in_single_precision_every_bit_of_the_answer_stays(self):
+        teacher = finished()
+        assert bits(tensors(at_rest(teacher, sample=IMAGES)(IMAGES))) == bits(tensors(teacher(IMAGES)))
+
+    def test_without_a_sample_nothing_is_folded(self):
+        assert norms(at_rest(finished(), "bfloat16")) == 2
+
+    def test_folding_leaves_every_answer_as_it_was(self):
+        teacher = finished()
+        folded = at_rest(teacher, "bfloat16", IMAGES[:8])
+        assert norms(folded) == 0 and norms(teacher) == 2
+        for one, other in zip(tensors(folded(IMAGES)), tensors(teacher(IMAGES)), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.parametrize("name", [*SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)])
+    def test_folding_leaves_the_answers_of_every_network_of_ours(self, name):
+        network, inputs = seasoned(name)
+        folded = at_rest(network, "bfloat16", inputs)
+        with torch.no_grad():
+            for one, other in zip(tensors(folded(inputs)), tensors(network(inputs)), strict=True):
+                assert (one - other).abs().max() <= 1e-4 * other.abs().max()
+        # A wide residual block adds before it normalises, so half of its norms read no convolution.
+        assert norms(folded) == ((norms(network) + 1) // 2 if name.startswith("wrn") else 0)
+
+    @pytest.mark.parametrize("name", ["resnet8", "wrn-16-1", "vgg8", "digits-teacher"])
+    def test_half_precision_moves_answers_by_no_more_than_its_own_rounding(self, name):
+        network, inputs = seasoned(name)
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            half = at_rest(network, "bfloat16", inputs)(inputs).logits.float()
+        whole = network(inputs).logits.detach()
+        assert 0 < (half - whole).abs().max() <= 0.05 * whole.abs().max()
+
+    def test_a_convolution_that_something_else_reads_is_left_alone(self):
+        class Nosy(Net):
+            """Shows what the convolution said before the norm: folding would change that."""
+
+            def forward(self, images):
+                raw = self.low(images)
+                low = self.low_norm(raw).relu()
+                high = self.high_norm(self.high(low)).relu()
+                return Outputs(self.late(high.mean((2, 3))), (raw, high))
+
+        nosy = Nosy().train()
+        nosy(IMAGES)
+        folded = at_rest(nosy, "bfloat16", IMAGES[:8])
+        assert isinstance(folded.low_norm, nn.BatchNorm2d) and isinstance(folded.high_norm, nn.Identity)
+        for one, other in zip(tensors(folded(IMAGES)), tensors(nosy.eval()(IMAGES)), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+    def test_a_convolution_that_is_used_twice_is_left_alone(self):
+        class Twice(Net):
+            def forward(self, images):
+                one, two = self.low_norm(self.low(images)), self.low_norm(self.low(images.flip(3)).abs())
+                return Outputs(self.early((one + two).relu().mean((2, 3))))
+
+        twice = Twice().train()
+        twice(IMAGES)
+        folded = at_rest(twice, "bfloat16", IMAGES[:8])
+        torch.testing.assert_close(folded(IMAGES).logits, twice.eval()(IMAGES).logits)
+
+    def test_a_norm_without_running_statistics_is_left_alone(self):
+        teacher = finished()
+        teacher.low_norm = nn.BatchNorm2d(6, track_running_stats=False)
+        folded = at_rest(teacher, "bfloat16", IMAGES[:8])
+        assert norms(folded) == 1
+        torch.testing.assert_close(folded(IMAGES).logits, teacher.eval()(IMAGES).logits, rtol=1e-4, atol=1e-5)
+
+    def test_folding_leaves_no_hooks_and_draws_no_numbers(self):
+        teacher, before = finished(), torch.random.get_rng_state()
+        folded = at_rest(teacher, "bfloat16", IMAGES[:8])
+        assert torch.equal(torch.random.get_rng_state(), before)
+        assert not any(module._forward_hooks for network in (teacher, folded) for module in network.modules())
+
+
+def turning(view=VIEWS["turned"]) -> Data:
+    """Data whose weak view has four results."""
+    data = stripes(40)
+    return Data(data.inputs, data.targets, Task(), {**VIEWS, "weak": view}, classes=CLASSES, name="turning")
+
+
+class TestTabulate:
+    def test_a_table_says_what_the_network_would(self):
+        asked, tabled, teacher = turning(), turning(), finished()
+        tabulate(teacher, tabled)
+        for step in (0, 1, 7):
+            clock = Clock(step, 20, 4)
+            direct, read = (data.batch(3, clock, 10).outputs(teacher) for data in (asked, tabled))
+            for one, other in zip(tensors(read), tensors(direct), strict=True):
+                torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
+
+    def test_an_entry_belongs_to_its_image_and_its_choice(self):
+        data, teacher, view = turning(), finished(), VIEWS["turned"]
+        tabulate(teacher, data, chunk=7)
+        table = data.tables[teacher, "weak"].logits
+        assert len(table) == 40 * view.choices
+        for image, choice in ((0, 0), (3, 2), (39, 3)):
+            shown = view.apply(data.inputs[image : image + 1], torch.tensor([choice]))
+            torch.testing.assert_close(table[image * 4 + choice], teacher(shown).logits[0], rtol=1e-6, atol=1e-6)
+
+    def test_the_network_is_not_asked_again_and_other_views_and_networks_are(self):
+        data, teacher, other = turning(), finished(), finished(8)
+        tabulate(teacher, data)
+        asked = []
+        for network in (teacher, other):
+            network.register_forward_hook(lambda module, *_: asked.append(module))
+        batch = data.batch(3, Clock(0, 20, 4), 10)
+        batch.outputs(teacher), batch.outputs(other), batch.outputs(teacher, "strong")
+        assert asked == [other, teacher]
+
+    def test_the_images_that_the_student_sees_are_those_of_the_table(self):
+        """One choice an image is drawn for both."""
+        data, teacher = turning(), finished()
+        tabulate(teacher, data)
+        batch = data.batch(3, Clock(5, 20, 4), 10)
+        torch.testing.assert_close(batch.outputs(teacher).logits, teacher(batch.inputs).logits, rtol=1e-6, atol=1e-6)
+
+    def test_other_views_can_still_be_asked_of_what_it_says(self):
+        data, teacher = turning(), finished()
+        tabulate(teacher, data)
+        batch = data.batch(3, Clock(5, 20, 4), 10)
+        said = batch.outputs(teacher)
+        torch.testing.assert_close(said.view("strong").logits, teacher(batch.view("strong")).logits)
+        torch.testing.assert_close(said.ask(batch.view("strong")).logits, teacher(batch.view("strong")).logits)
+
+    @pytest.mark.parametrize("name", ["soft", "bank"])
+    def test_a_student_learns_the_same_from_it(self, name):
+        ends = []
+        for tabled in (False, True):
+            world = World()
+            world.images = turning()
+            if tabled:
+                tabulate(world.teacher, world.images)
+            run = advance(make_run(name, world, steps=8, batch_size=10))
+            ends.append(torch.cat([value.double().flatten() for value in run.scheme.state_dict().values()]))
+        torch.testing.assert_close(*ends, rtol=1e-4, atol=1e-5)
+        assert not torch.equal(ends[0], torch.zeros_like(ends[0]))
+
+    def test_a_view_without_end_is_refused(self):
+        data = turning(VIEWS["strong"])
+        with pytest.raises(ValueError, match="view weak has no finite choices"):
+            tabulate(finished(), data)
+        assert not data.tables
+
+    def test_a_network_that_learns_is_refused(self):
+        with pytest.raises(ValueError, match="only a resting network can be tabulated"):
+            tabulate(copy.deepcopy(finished()).requires_grad_(True), turning())
+
+
+class TestWarnings:
+    def test_what_cannot_be_folded_is_not_worth_a_warning_where_nothing_changes(self, caplog):
+        with caplog.at_level(logging.WARNING):
+            at_rest(finished(), "bfloat16", IMAGES[:8])
+        assert not caplog.records

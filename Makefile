@@ -24,7 +24,7 @@ book: environment
 	  $(if $(strip $(NOTEBOOKS)),--notebooks "$(strip $(NOTEBOOKS))") $(if $(strip $(JOBS)),--jobs "$(strip $(JOBS))")
 
 test: environment
-	@.venv/bin/python -m pytest -n auto --dist loadgroup -m "slow or not slow" -ra --durations=10 tests
+	@.venv/bin/python -m pytest -n auto --dist worksteal -m "slow or not slow" -ra --durations=10 tests
 
 environment:
 	@sh scripts/environment.sh "$(PYTHON)"

@@ -19,7 +19,6 @@ from docutils.parsers.rst.states import Inliner
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
-from sphinx.search.zh import SearchChinese
 
 PROVIDERS = ("github", "gitlab", "bitbucket")
 MATHJAX = ("tex-chtml.js", "output/chtml/fonts", "input/tex/extensions", "a11y/assistive-mml.js")
@@ -202,6 +201,8 @@ def copy_mathjax(app: Sphinx, problem: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     for name in ("sphinx.ext.autodoc", "sphinx.ext.viewcode", "kdcore.reporting.figures.inline"):
         app.setup_extension(name)
+    from sphinx.search.zh import SearchChinese  # late, since it brings jieba with its dictionary
+
     SearchChinese.latin_terms = Words()
     app.add_role("zh", chinese)
     app.connect("config-inited", configure, priority=900)

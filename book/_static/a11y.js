@@ -11,12 +11,16 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const fold of all("summary[aria-label]")) {
     if (fold.textContent.trim()) fold.removeAttribute("aria-label");
   }
-  // The icons of the colour switch are drawings; its name says what it does. Font Awesome may have replaced them already.
-  for (const icon of all(".theme-switch-button .theme-switch")) {
-    icon.querySelector("title")?.remove();
-    for (const name of ["title", "role", "aria-labelledby"]) icon.removeAttribute(name);
-    icon.setAttribute("aria-hidden", "true");
-  }
+  // The icons of the colour switch are drawings; its name says what it does. Font Awesome replaces them when it likes.
+  const hush = () => {
+    for (const icon of all(".theme-switch-button .theme-switch")) {
+      icon.querySelector("title")?.remove();
+      for (const name of ["title", "role", "aria-labelledby"]) icon.removeAttribute(name);
+      icon.setAttribute("aria-hidden", "true");
+    }
+  };
+  hush();
+  for (const button of all(".theme-switch-button")) new MutationObserver(hush).observe(button, { childList: true, subtree: true });
   // The arrow that opens a branch of the sidebar is named after the page it belongs to.
   for (const arrow of all("nav details > summary")) {
     const page = arrow.closest("li")?.querySelector("a");

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -60,6 +61,7 @@ class Company:
                 self.record(one, {"last": made})
         if trainings:
             self._train(trainings)
+            gc.collect()  # finished networks hang together in cycles; the collector would find them gigabytes later
 
     def _train(self, trainings: dict[int, tuple[Planned, Training]]) -> None:
         def finished(run: Run) -> None:

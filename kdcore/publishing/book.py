@@ -5,21 +5,23 @@ from __future__ import annotations
 import os
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
+from kdcore.entry import Refusal
 from kdcore.experiments.types import PROFILES, unknown
 from kdcore.publishing.build import build
 from kdcore.publishing.notebooks import Execution, Page
 from kdcore.publishing.pages import generate
 from kdcore.publishing.project import Project
 
+TOOLS = ("papermill", "jupyter_book")
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
 
 
 def make(profile: str, device: str, notebooks: str, jobs: int | None, root: Path | None) -> int:
     """See `kdcore.publishing.make_book`."""
-    if profile not in PROFILES:
-        raise unknown("profile", profile, PROFILES)
+    check(profile, device)
     project = Project(root.resolve()) if root else Project.here()
     start = time.monotonic()
     try:
@@ -33,6 +35,18 @@ def make(profile: str, device: str, notebooks: str, jobs: int | None, root: Path
     print("\n".join([*map(line, pages), "", *built.lines(project)]))
     print(f"all of it took {time.monotonic() - start:.0f} s")
     return 0 if built.good and all(page.state != "failed" for page in pages) else 1
+
+
+def check(profile: str, device: str) -> None:
+    """Refuse what cannot be served, before anything is run."""
+    if profile not in PROFILES:
+        raise unknown("profile", profile, PROFILES)
+    if missing := [name for name in TOOLS if find_spec(name) is None]:
+        raise Refusal(f"the book needs {' and '.join(missing)}: make environment installs them, or the extras do")
+    if device != "cpu":
+        from kdcore.experiments.running import check_device
+
+        check_device(device)
 
 
 def at_once(device: str) -> int:

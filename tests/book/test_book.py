@@ -19,8 +19,6 @@ RULES = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']}"
 SETTLED = "new Promise(done => setTimeout(() => done(true), 400))"  # the theme fades between its colours
 FORMULAS = "document.querySelectorAll('.math').length - document.querySelectorAll('mjx-container').length"
 
-pytestmark = pytest.mark.xdist_group("book")
-
 
 def words(path):
     """The text of a page as it is read."""

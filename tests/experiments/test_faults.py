@@ -20,7 +20,7 @@ from kdcore.experiments.store import Record, Store
 
 pytestmark = pytest.mark.slow
 RUN = (sys.executable, "-m", "kdcore.cli", "run")
-STEPS = ("--profile", "smoke", "--set", "recipe.steps=300")
+STEPS = ("--profile", "smoke", "--set", "recipe.steps=200")
 COMPARISON = ("response", *STEPS, "--methods", "student,kd,crld", "--seeds", "0")
 
 
@@ -74,7 +74,7 @@ def saved(store: Path) -> dict[Path, int]:
     return found
 
 
-def killed_until_done(words: Sequence[str], store: Path, seed: int, most: int = 4) -> int:
+def killed_until_done(words: Sequence[str], store: Path, seed: int, most: int = 3) -> int:
     """Start a command again and again and kill it, each time a random while after it went on; how often."""
     moments = random.Random(seed)
     for kills in range(most + 1):
@@ -92,37 +92,11 @@ def killed_until_done(words: Sequence[str], store: Path, seed: int, most: int = 
 
 
 class TestKilled:
-    @pytest.mark.parametrize("seed", [0, 1])
-    def test_at_random_moments_it_ends_with_the_bits_of_an_undisturbed_run(self, store, undisturbed, seed):
-        kills = killed_until_done(COMPARISON, store, seed)
+    def test_at_random_moments_it_ends_with_the_bits_of_an_undisturbed_run(self, store, undisturbed):
+        kills = killed_until_done(COMPARISON, store, seed=0)
         assert kills > 0 and same_bits(store, undisturbed)
+        assert max(record["provenance"]["resumed"] for record in records(store).values()) > 0
         assert not list(store.rglob("*.checkpoint")) and not list(store.rglob("*.part"))
-
-    def test_it_goes_on_from_its_checkpoint_and_says_how_often(self, store, undisturbed):
-        process = start(*COMPARISON, "--save-every", "0.05s", store=store)
-        while process.poll() is None and len(saved(store)) < 3:
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert ended(start(*COMPARISON, store=store)) == 0 and same_bits(store, undisturbed)
-        assert {record["provenance"]["resumed"] for record in records(store).values()} == {1}
-
-    def test_a_stop_by_budget_goes_on_too(self, store, undisturbed):
-        process = start(*COMPARISON, "--budget", "1s", store=store)
-        _, said = process.communicate()
-        assert process.returncode == 3 and "stopped by the budget: " in said and "of 3 runs are done" in said
-        assert ended(start(*COMPARISON, store=store)) == 0 and same_bits(store, undisturbed)
-
-    def test_a_damaged_checkpoint_is_said_in_a_line_and_the_run_begins_anew(self, store, undisturbed):
-        for mark in records(undisturbed):
-            path = Store(store).path("response", mark, "checkpoint")
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(random.Random(0).randbytes(5000))
-        process = start(*COMPARISON, store=store)
-        _, said = process.communicate()
-        assert process.returncode == 0 and "Traceback" not in said
-        assert len([line for line in said.splitlines() if "starts anew" in line]) == 3
-        assert same_bits(store, undisturbed)
 
 
 class TestCrowd:
@@ -192,9 +166,3 @@ class TestWorkers:
         process = start(*words, store=store)
         lines = made(process)
         assert process.returncode == 0 and len(lines) == len(set(lines)) == 12 == len(records(store))
-
-
-def test_in_a_notebook_a_run_says_nothing(undisturbed):
-    code = f"from kdcore.experiments import run; run('response', 'smoke', records={str(undisturbed)!r}, seeds=[8])"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")

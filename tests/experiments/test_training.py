@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 
 from kdcore.entry import Entry, Refusal
 from kdcore.experiments import bench as benches
+from kdcore.experiments import running
 from kdcore.experiments.bench import Bench, data_named, network_named, raw_teacher
 from kdcore.experiments.hashing import same_run
 from kdcore.experiments.lockstep import not_finite, save_weights, weights_digest
@@ -81,8 +84,6 @@ class TestRecords:
 
 class TestCompany:
     def test_together_or_alone_or_in_any_order_gives_the_same_bits(self, with_teacher, taught, tmp_path):
-        import shutil
-
         together = {r["hash"]: r for r in run(pairs(STUDENT, KD, DKD, seeds=(0, 1)), "smoke")}
         for number, row in enumerate((DKD, STUDENT, KD)):
             folder = tmp_path / f"alone-{number}"
@@ -92,8 +93,6 @@ class TestCompany:
                 assert same_run(together[alone["hash"]], alone)
 
     def test_not_a_number_in_one_of_three_leaves_the_others_alone(self, with_teacher, taught, tmp_path, poisoned):
-        import shutil
-
         folder = tmp_path / "clean"
         shutil.copytree(taught, folder)
         first, failed, last = run(pairs(STUDENT, poisoned, KD), "smoke")
@@ -106,6 +105,50 @@ class TestCompany:
         found = carry_out(Request.of(pairs(STUDENT, poisoned), "smoke"))
         assert found.status == 1 and len(found.records) == 2
         assert found.lacking[0].startswith("poisoned, seed 0 failed at stage main, step 2")
+
+
+class TestUnfinished:
+    """What the command promises after a kill (see test_faults), for what ends more gently."""
+
+    ROWS = (STUDENT, KD)
+
+    def request(self) -> Request:
+        return Request.of(pairs(*self.ROWS, steps=150), "smoke")
+
+    @pytest.fixture
+    def undisturbed(self, taught, tmp_path) -> list:
+        shutil.copytree(taught, tmp_path / "undisturbed")
+        return carry_out(self.request(), Store(tmp_path / "undisturbed")).records
+
+    def test_a_stop_in_the_middle_goes_on_with_the_same_bits(self, with_teacher, undisturbed, monkeypatch):
+        moments = iter([False] * 101)
+        monkeypatch.setattr(running, "_deadline", lambda end: lambda: next(moments, True))
+        stopped = carry_out(self.request())
+        assert stopped.status == 3 and stopped.records == [] and len(list(with_teacher.rglob("*.checkpoint"))) == 2
+        monkeypatch.undo()
+        found = carry_out(self.request(), Store(with_teacher))
+        assert all(same_run(one, two) for one, two in zip(found.records, undisturbed, strict=True))
+        assert {record["provenance"]["resumed"] for record in found.records} == {1}
+
+    def test_a_damaged_checkpoint_is_said_in_a_line_and_the_run_begins_anew(self, with_teacher, undisturbed, caplog):
+        for number, record in enumerate(undisturbed):
+            path = Store().path("pairs", record["hash"], "checkpoint")
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(b"PK\x03\x04" * 700 if number else b"")
+        found = carry_out(self.request())
+        assert all(same_run(one, two) for one, two in zip(found.records, undisturbed, strict=True))
+        assert len([message for message in caplog.messages if "starts anew" in message]) == 2
+        assert not any("\n" in message for message in caplog.messages)
+
+    def test_a_checkpoint_of_another_run_is_not_taken_for_this_ones(self, with_teacher, undisturbed, monkeypatch):
+        monkeypatch.setattr(running, "_deadline", lambda end: iter([False] * 60 + [True] * 9).__next__)
+        carry_out(self.request())
+        monkeypatch.undo()
+        monkeypatch.setenv("KDCORE_RUNS", str(with_teacher))
+        one, two = (Store().path("pairs", record["hash"], "checkpoint") for record in undisturbed)
+        one.write_bytes(two.read_bytes())
+        found = carry_out(self.request())
+        assert all(same_run(mine, theirs) for mine, theirs in zip(found.records, undisturbed, strict=True))
 
 
 class TestTeacher:

@@ -1,11 +1,13 @@
 """Notebooks executed for real, by papermill in processes of our own."""
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from clones import ROOT, cell, clone, notebook, write
 
 from kdcore.publishing import notebooks, pool
 from kdcore.publishing.notebooks import Execution, Ledger
+from kdcore.publishing.progress import Progress
 from kdcore.publishing.project import Project
 
 pytestmark = pytest.mark.slow
@@ -43,7 +46,6 @@ def stopped(tmp_path_factory):
     return project, {page.source.name: page for page in Execution(project, "smoke", "cpu").run("", 2)}
 
 
-@pytest.mark.xdist_group("execution")
 class TestEveryWayToStop:
     def test_the_others_still_run(self, stopped):
         assert stopped[1]["01_good"].state == "ran"
@@ -100,7 +102,6 @@ class TestEveryWayToStop:
         assert asked == ["02_raises", "03_exits", "04_dies", "05_bare", "06_other"]
 
 
-@pytest.mark.xdist_group("execution")
 class TestUpToDate:
     @pytest.fixture(scope="class")
     @staticmethod
@@ -156,15 +157,15 @@ class TestLedger:
         assert Ledger.read(path).rows == {}
 
 
-@pytest.mark.xdist_group("execution")
 class TestWatchdog:
-    def test_a_notebook_that_takes_too_long_is_stopped_and_the_next_one_runs(self, tmp_path, monkeypatch):
-        monkeypatch.setitem(notebooks.PATIENCE, "smoke", (100, 12))
-        slow = notebook("import time\ntime.sleep(300)", budget={"smoke": 100})
-        project = Project(clone(tmp_path, **{"01_slow": slow, "02_next": notebook("x = 2")}))
-        pages = {page.source.name: page for page in Execution(project, "smoke", "cpu").run("", 1)}
-        assert pages["02_next"].state == "ran"
-        assert pages["01_slow"].outcome.reason == "took longer than 12 s and was stopped"
+    def test_a_notebook_that_takes_too_long_is_stopped_and_the_next_one_runs(self, tmp_path):
+        project = Project(clone(tmp_path, **{"01_slow": waits(tmp_path / "pid"), "02_next": notebook("x = 2")}))
+        execution = Execution(project, "smoke", "cpu")
+        slow, following = (execution.job(source) for source in project.notebooks())
+        jobs = [replace(slow, seconds=1), following]
+        outcomes = {one.name: one for one in pool.execute(jobs, 1, Progress(2, io.StringIO()))}
+        assert outcomes["02_next"].done
+        assert outcomes["01_slow"].reason == "took longer than 1 s and was stopped"
 
     def test_a_cell_that_takes_too_long_is_named(self, tmp_path, monkeypatch):
         monkeypatch.setitem(notebooks.PATIENCE, "smoke", (3, 100))
@@ -199,7 +200,6 @@ def until(condition, seconds=60):
         time.sleep(0.1)
 
 
-@pytest.mark.xdist_group("execution")
 class TestInterruption:
     @pytest.mark.parametrize(("how", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
     def test_no_kernel_outlives_the_command(self, tmp_path, how, status):

@@ -82,6 +82,15 @@ class TestRequest:
         with pytest.raises(Refusal, match=r"unknown profile 'quik', .* the nearest is 'quick'"):
             make_book("quik", root=tmp_path)
 
+    def test_a_device_that_is_not_there_is_refused(self, tmp_path):
+        with pytest.raises(Refusal, match="device 'cuda:99' is not there"):
+            make_book("smoke", "cuda:99", root=tmp_path)
+
+    def test_missing_tools_are_named(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("kdcore.publishing.book.TOOLS", ("papermill", "no_such_tool"))
+        with pytest.raises(Refusal, match="the book needs no_such_tool: make environment"):
+            make_book("smoke", root=tmp_path)
+
     def test_an_unknown_notebook_is_refused_before_anything_runs(self, tmp_path):
         root = clone(tmp_path, **{"01_one": notebook("x = 1")})
         with pytest.raises(Refusal, match="unknown notebook '02_two'"):

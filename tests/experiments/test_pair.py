@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+
+from kdcore.entry import Refusal
+from kdcore.experiments.pair import pair
+from kdcore.experiments.profiles import CIFAR10, DIGITS
+
+
+class TestPair:
+    def test_what_is_not_named_is_the_profiles_own(self):
+        (row,) = pair("quick", method="kd").rows
+        assert row.settings == {**DIGITS, "methods": [["kd", {}]]} and row.key == "kd"
+        (row,) = pair("short", method="kd").rows
+        assert row.settings["teacher"] == CIFAR10["teacher"]
+
+    def test_without_a_method_the_student_learns_alone(self):
+        (row,) = pair("quick", data="digits", student="digits-teacher").rows
+        assert row.settings == {"data": "digits", "student": "digits-teacher", "teacher": None} and row.key == "student"
+
+    def test_a_scheme_is_a_method_too(self):
+        (row,) = pair("quick", method="unix-kd").rows
+        assert row.settings["scheme"] == "unix-kd" and "methods" not in row.settings
+
+    @pytest.mark.parametrize(
+        ("name", "teacher"),
+        [
+            ("resnet56-a-cifar10", {"checkpoint": "resnet56-a-cifar10"}),
+            ("digits-teacher", {"experiment": "digits-teacher", "row": "teacher", "seed": 0}),
+            ("text-teacher/teacher", {"experiment": "text-teacher", "row": "teacher", "seed": 0}),
+        ],
+    )
+    def test_a_teacher_is_a_checkpoint_or_a_row(self, name, teacher):
+        (row,) = pair("quick", method="kd", teacher=name).rows
+        assert row.settings["teacher"] == teacher
+
+    def test_its_length_can_be_given(self):
+        assert pair("quick", steps=7).recipe("quick").steps == 7
+
+    @pytest.mark.parametrize(
+        ("names", "says"),
+        [
+            ({"profile": "quik"}, "unknown profile 'quik'.*'quick'"),
+            ({"profile": "quick", "data": "cifar"}, "unknown data set 'cifar'.*nearest is 'cifar10'"),
+            ({"profile": "quick", "method": "fitnett"}, "unknown method 'fitnett'.*nearest is 'fitnet'"),
+            ({"profile": "quick", "method": "kd", "teacher": "digits"}, "unknown teacher 'digits'.*'digits-teacher'"),
+            ({"profile": "quick", "method": "kd", "teacher": "digits-teacher/x"}, "unknown row of digits-teacher 'x'"),
+            ({"profile": "quick", "teacher": "digits-teacher"}, "needs a --method to learn by, got none"),
+        ],
+    )
+    def test_a_wrong_name_is_refused(self, names, says):
+        with pytest.raises(Refusal, match=says):
+            pair(**names)

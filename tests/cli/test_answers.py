@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 
@@ -118,7 +119,7 @@ class TestAnswered:
             answered(command)
 
     def test_a_reader_who_has_had_enough_is_no_failure(self):
-        words = f"{sys.executable} -m kdcore.cli coverage --json | head -1"
+        words = f"{shlex.quote(sys.executable)} -m kdcore.cli coverage --json | head -1"
         found = subprocess.run(["sh", "-c", words], capture_output=True, text=True)
         assert found.stdout == "{\n" and "Traceback" not in found.stderr
 

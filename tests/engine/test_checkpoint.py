@@ -37,9 +37,7 @@ class TestSave:
     def test_reaches_the_disk_before_its_name_changes(self, tmp_path, monkeypatch):
         told, synced, replace = [], os.fsync, type(tmp_path).replace
         monkeypatch.setattr(os, "fsync", lambda handle: (told.append("synced"), synced(handle))[1])
-        monkeypatch.setattr(
-            type(tmp_path), "replace", lambda self, to: (told.append("renamed"), replace(self, to))[1]
-        )
+        monkeypatch.setattr(type(tmp_path), "replace", lambda self, to: (told.append("renamed"), replace(self, to))[1])
         checkpoint.save(STATE, tmp_path / "run.checkpoint")
         assert told == ["synced", "renamed"]
 
@@ -55,13 +53,13 @@ class TestLoad:
         path = tmp_path / "run.checkpoint"
         checkpoint.save(STATE, path)
         path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-        with pytest.raises(DamagedCheckpoint, match="run.checkpoint cannot be read"):
+        with pytest.raises(DamagedCheckpoint, match=r"run\.checkpoint cannot be read"):
             checkpoint.load(path)
 
     @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 and no more"])
     def test_a_foreign_one_is_damaged(self, tmp_path, content):
         (tmp_path / "run.checkpoint").write_bytes(content)
-        with pytest.raises(DamagedCheckpoint, match="run.checkpoint cannot be read"):
+        with pytest.raises(DamagedCheckpoint, match=r"run\.checkpoint cannot be read"):
             checkpoint.load(tmp_path / "run.checkpoint")
 
     def test_nothing_in_it_is_run(self, tmp_path, capsys):

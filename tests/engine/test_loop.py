@@ -33,7 +33,6 @@ class TestFinished:
         runs, told = make_runs(("hints", "soft", "rounds"), world), []
         assert fit(runs, finished=lambda run: told.append((run.name, run.done, run.remaining)))
         assert sorted(told) == [("hints", True, 0), ("rounds", True, 0), ("soft", True, 0)]
-        assert told[-1][0] == "hints"
 
     def test_what_it_raises_is_heard_and_the_others_are_saved(self, world, tmp_path):
         runs = make_runs(("soft", "hints"), world, folder=tmp_path)
@@ -50,8 +49,8 @@ class TestProgress:
         monkeypatch.setattr("kdcore.engine.loop.time.monotonic", lambda: float(next(now)))
         fit(make_runs(("soft", "hints"), world), progress=lambda done, total: told.append((done, total)))
         assert {total for _, total in told} == {14 + 21}
-        counts = [done for done, _ in told]
-        assert counts == sorted(counts) and counts[-1] == 35 and len(set(counts)) == 22
+        counts = [done for done, _ in told]  # both, the second stage that only one has, both again
+        assert counts == sorted(counts) and counts[-1] == 35 and len(set(counts)) == 7 + 7 + 7
 
     def test_of_a_resumed_run_counts_what_is_left(self, world, tmp_path):
         told, stops = [], iter([False] * 5 + [True])

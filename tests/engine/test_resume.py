@@ -1,6 +1,7 @@
 """Stopped at any step, saved and taken up by fresh objects: the bits of an undisturbed run."""
 
 import logging
+from itertools import pairwise
 
 import pytest
 import torch
@@ -81,18 +82,15 @@ class TestBetween:
 
 
 class TestCheckpoint:
-    def test_is_saved_when_asked_to_stop_and_goes_when_done(self, world, tmp_path):
-        whole = make_run("hints", world)
-        fit([whole])
-        for stop in (1, 7, 8, 15):
-            first = make_run("hints", world, folder=tmp_path)
-            stops = iter([False] * stop + [True])
-            assert not fit([first], should_stop=lambda: next(stops))
-            assert first.checkpoint.exists()
-            again, told = make_run("hints", world, folder=tmp_path), []
-            assert fit([again], finished=lambda run: told.append(run.checkpoint.exists()))
-            assert digest(again) == digest(whole)
-            assert told == [True] and not any(tmp_path.iterdir())
+    @pytest.mark.parametrize("stop", [1, 7, 8, 15])
+    def test_is_saved_when_asked_to_stop_and_goes_when_done(self, world, tmp_path, stop):
+        first, stops, told = make_run("hints", world, folder=tmp_path), iter([False] * stop + [True]), []
+        assert not fit([first], should_stop=lambda: next(stops))
+        assert first.checkpoint.exists()
+        again = make_run("hints", world, folder=tmp_path)
+        assert fit([again], finished=lambda run: told.append(run.checkpoint.exists()))
+        assert digest(again) == digest(advance(make_run("hints", world)))
+        assert told == [True] and not any(tmp_path.iterdir())
 
     def test_is_written_when_the_time_has_come(self, world, tmp_path, monkeypatch):
         told = []
@@ -109,7 +107,7 @@ class TestCheckpoint:
         monkeypatch.setattr("kdcore.engine.loop.time.monotonic", lambda: float(next(now)))
         fit([make_run("soft", world, folder=tmp_path)], every_seconds=4.5)
         assert told[0] == (0, 6)
-        assert all(step % 6 == 0 or later - step > 4 for (_, step), (_, later) in zip(told, told[1:]))
+        assert all(step % 6 == 0 or later - step > 4 for (_, step), (_, later) in pairwise(told))
 
     def test_of_a_failed_run_goes(self, world, tmp_path):
         run = make_run("not-a-number", world, folder=tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -66,7 +67,7 @@ def falls(number, batch):
 
 
 def paces(places: list[float]) -> list[float]:
-    return [before - after for before, after in zip(places, places[1:])]
+    return [before - after for before, after in pairwise(places)]
 
 
 def gradients(run: Run) -> dict[str, str | None]:
@@ -118,7 +119,7 @@ class TestRouting:
 
     def test_data_that_must_not_be_read_are_not(self, world):
         with pytest.raises(PermissionError):
-            make_run("invented", world).data.batch(0, Clock(0, 1, 1), 4).inputs
+            make_run("invented", world).data.batch(0, Clock(0, 1, 1), 4).view("plain")
         assert advance(make_run("invented", world)).failed is None
 
     def test_gradients_of_one_step_are_not_added_to_the_next(self):
@@ -222,9 +223,9 @@ class TestWeights:
 
     def test_progress_begins_anew_in_every_stage(self, world):
         run, asked = make_run("chain", world), []
+        note = lambda progress: (asked.append(progress), 1.0)[1]
         for stage in run.stages:
             good = stage.updates[0].losses
-            note = lambda progress: (asked.append(progress), 1.0)[1]
             stage.updates[0].losses = lambda batch, good=good: {
                 name: term._replace(weight=note) for name, term in good(batch).items() if name == "task"
             }

@@ -45,20 +45,20 @@ def doors(project: Project) -> str:
 
 def state(project: Project, covered: Any, chapters: Mapping[str, Any]) -> str:
     """The chapters as boxes, written ones filled, and how many rows are implemented."""
-    done, of_all = covered.counts()
-    boxes = []
+    (done, of_all), boxes, told = covered.counts(), [], 0
     for key, chapter in chapters.items():
         name = chapter.notebook.removeprefix("notebooks/").removesuffix(".ipynb")
         written = (project.executed / f"{name}.ipynb").is_file()
         href = address(f"executed/{name}", "", "index") if written else address(COVERAGE, f"coverage-{key}", "index")
+        told += written
         count = "{} of {}".format(*covered.counts(key))
         boxes.append(
             f'<a class="kd-tile {"kd-done" if written else "kd-open"}" href="{href}">'
             f"{html.escape(chapter.title)} {chinese(chapter.zh)} <small>{count}</small></a>"
         )
     said = (
-        f"Of {of_all} losses, schemes, claims and tables that the surveys define, {done} are computed, tested and told "
-        "so far; filled chapters are written, the others are not yet.\n"
+        f"{told} of {len(chapters)} chapters are written (filled below), and {done} of {of_all} losses, schemes, "
+        "claims and tables that the surveys define are computed, tested and told.\n"
     )
     return f'{said}\n<div class="kd-nodes kd-front">{"".join(boxes)}</div>\n'
 

@@ -30,4 +30,4 @@ environment:
 	@sh scripts/environment.sh "$(PYTHON)"
 
 lab: environment
-	@.venv/bin/python -m jupyterlab --notebook-dir=notebooks
+	@.venv/bin/python -m jupyterlab --ServerApp.root_dir=notebooks

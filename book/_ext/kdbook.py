@@ -145,8 +145,7 @@ def provenance(app: Sphinx, doctree: nodes.document) -> None:
     made = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("kdcore", {}).get("made")
     if not made:
         return
-    values = ", ".join(f"{name} {value}" for name, value in made["parameters"].items())
-    versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
+    values, versions = (listed(made["parameters"], "profile"), listed(made["versions"], "python"))
     told = [("Source", made["source"]), ("Parameters", values), ("Versions", versions)]
     told += [(name.capitalize(), made[name]) for name in ("commit", "records") if made.get(name)]
     fields = nodes.field_list()
@@ -155,6 +154,11 @@ def provenance(app: Sphinx, doctree: nodes.document) -> None:
         fields += nodes.field("", nodes.field_name(text=name), nodes.field_body("", body))
     title = nodes.rubric(text="How this page was made")
     doctree += nodes.container("", title, fields, classes=["kd-made"])
+
+
+def listed(values: dict[str, str], first: str) -> str:
+    """Names and values in one line, the one that a reader looks for first."""
+    return ", ".join(f"{name} {value}" for name, value in sorted(values.items(), key=lambda item: item[0] != first))
 
 
 def tidy(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document | None) -> None:

@@ -88,6 +88,15 @@ def interrupted_at(run, step: int, times: int = 1) -> None:
     update.losses = pressing
 
 
+@pytest.fixture
+def heard():
+    """A shell that starts a command in the background has it ignore the keyboard; these tests press its keys."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 class TestKeyboard:
     def test_lets_the_step_under_way_end_and_saves(self, world, tmp_path):
         runs = make_runs(("soft", "bank"), world, folder=tmp_path)

@@ -6,7 +6,7 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kdcore.publishing.pages.links import COVERAGE, Links, Row, address, anchor, chinese
+from kdcore.publishing.pages.links import COVERAGE, Links, Row, anchor, chinese
 
 INTRODUCTION = """\
 # Coverage {zh}`覆盖情况`
@@ -18,7 +18,7 @@ This page is computed from the syntax of the code, never typed;
 `kdcore coverage --why KEY` says what a row still lacks.
 Tier 1 has an equation or a number in a table, tier 2 is an idea that can be implemented, tier 3 is named in passing.
 """
-COLUMNS = ("Key", "What it is", "Kind", "Tier", "Where it is named", "Here")
+COLUMNS = ("Key", "Here", "What it is", "Kind", "Where it is named")
 HEAD = f"<thead><tr>{''.join(f'<th>{name}</th>' for name in COLUMNS)}</tr></thead>"
 ADDITIONS = """\
 ## Additions {zh}`补充`
@@ -67,33 +67,24 @@ def summary(rows: Sequence[Row], state: Mapping[str, Mapping[str, Any]], chapter
 
 def line(row: Row, state: Mapping[str, Any], links: Links) -> str:
     """One row of the inventory, with an anchor that others can point to."""
+    key = f"<code>{html.escape(row['id'])}</code>"
     name = f"{html.escape(row['name'])} {chinese(row['zh'])}" if row.get("zh") else html.escape(row["name"])
-    places = html.escape("; ".join(row.get("where") or ["an addition of ours"]))
-    cells = [
-        f"<code>{html.escape(row['id'])}</code>",
-        name,
-        row["kind"],
-        str(row["tier"]),
-        places,
-        here(row, state, links),
-    ]
-    body = "".join(f"<td>{cell}</td>" for cell in cells)
-    return f'<tr id="row-{anchor(row["id"])}">{body}</tr>'
+    places = "<br>".join(map(html.escape, row.get("where") or ["an addition of ours"]))
+    kind = f"{row['kind']}, tier {row['tier']}"
+    cells = "".join(f"<td>{cell}</td>" for cell in (key, here(row, state, links), name, kind, places))
+    return f'<tr id="row-{anchor(row["id"])}">{cells}</tr>'
 
 
 def here(row: Row, state: Mapping[str, Any], links: Links) -> str:
-    """What there is: a link to the section that tells it, the module that computes it."""
-    if not state.get("implemented"):
-        told = f'<a href="{html.escape(links.of_row(row["id"], COVERAGE))}">told</a>' if links.told(row["id"]) else ""
-        return told or ("named in passing" if row["tier"] == 3 else "not yet")
-    module = html.escape(module_name(state.get("module")))
+    """What there is: a link to the section that tells it, and the module that computes it."""
+    done, missing = state.get("implemented"), "named in passing" if row["tier"] == 3 else "not yet"
     if links.told(row["id"]):
-        return f'<a href="{html.escape(links.of_row(row["id"], COVERAGE))}">yes</a><br><code>{module}</code>'
-    notebook = str(state.get("notebook") or "").removeprefix("notebooks/").removesuffix(".ipynb")
-    page = html.escape(address(f"executed/{notebook}", "", COVERAGE))
-    return (f'<a href="{page}">yes</a>' if notebook else "yes") + f"<br><code>{module}</code>"
+        word = f'<a href="{html.escape(links.of_row(row["id"], COVERAGE))}">{"yes" if done else "told"}</a>'
+    else:
+        word = "yes" if done else missing
+    return f"{word}<br><small>{module_name(state.get('module'))}</small>" if done else word
 
 
 def module_name(path: Any) -> str:
-    """``kdcore.losses.response.decoupled`` for its path."""
-    return str(path or "").removesuffix(".py").replace("/", ".")
+    """``losses.response.decoupled`` for its path, which may break at its dots."""
+    return str(path or "").removesuffix(".py").removeprefix("kdcore/").replace("/", ".<wbr>")

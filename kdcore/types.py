@@ -176,8 +176,9 @@ def _learns(network: nn.Module) -> bool:
     waiting = [network]
     while waiting:
         module = waiting.pop()
-        if any(parameter is not None and parameter.requires_grad for parameter in module._parameters.values()):
-            return True
+        for parameter in module._parameters.values():
+            if parameter is not None and parameter.requires_grad:
+                return True
         waiting.extend(child for child in module._modules.values() if child is not None)
     return False
 

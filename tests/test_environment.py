@@ -1,7 +1,9 @@
 """pyproject.toml, requirements.lock, environment.yml and the Makefile's script say the same."""
 
 import itertools
+import os
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -189,3 +191,18 @@ case "$1" in venv) mkdir -p .venv/bin; echo "VIRTUAL_ENV='$PWD/.venv'" >.venv/bi
         assert status == 2
         assert "the same command goes on from here" in said
         assert not (clone / ".venv" / "kdcore-environment").exists()
+
+
+class TestContinuousIntegration:
+    """`.ci/run` with a stand-in for make."""
+
+    @pytest.mark.parametrize(("test", "book", "status"), [(0, 0, 0), (1, 0, 1), (0, 2, 1), (1, 2, 1)])
+    def test_both_always_run_and_either_fails_it(self, tmp_path, test, book, status):
+        (tmp_path / ".ci").mkdir()
+        shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci")
+        make = f'#!/bin/sh\necho "$*" >>calls\n[ "$1" = test ] && exit {test}\nexit {book}\n'
+        (tmp_path / "make").write_text(make)
+        (tmp_path / "make").chmod(0o755)
+        place = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        assert subprocess.run([tmp_path / ".ci" / "run"], env=place, cwd="/").returncode == status
+        assert (tmp_path / "calls").read_text().splitlines() == ["test", "book PROFILE=smoke"]

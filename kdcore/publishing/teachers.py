@@ -29,4 +29,7 @@ def train(profile: str, device: str, keys: Iterable[str]) -> None:
 
 
 if __name__ == "__main__":
-    train(sys.argv[1], sys.argv[2], sys.argv[3:])
+    try:
+        train(sys.argv[1], sys.argv[2], sys.argv[3:])
+    except KeyboardInterrupt:  # the command that started this one says so
+        sys.exit(130)

@@ -4,6 +4,7 @@ from kdcore.engine.checkpoint import DamagedCheckpoint
 from kdcore.engine.evaluation import evaluate, judge
 from kdcore.engine.loop import fit
 from kdcore.engine.machine import STEP_REVISION, compile_network, prepare, promise
+from kdcore.engine.progress import reporter
 from kdcore.engine.rest import at_rest, tabulate
 from kdcore.engine.run import Diverged, Run
 from kdcore.engine.setting import setting_of
@@ -22,6 +23,7 @@ __all__ = [
     "judge",
     "prepare",
     "promise",
+    "reporter",
     "setting_of",
     "tabulate",
 ]

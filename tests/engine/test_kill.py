@@ -26,11 +26,11 @@ def processes():
 
 
 def killed(process: multiprocessing.Process, folder: Path, seconds: float) -> bool:
-    """Kill a process so long after its training has begun; whether it was still alive."""
+    """Kill a process so long after a checkpoint of it or of its forerunners is there; whether it was still alive."""
     (folder / "begun").unlink(missing_ok=True)
     process.start()
-    while process.is_alive() and not (folder / "begun").exists():
-        time.sleep(0.01)
+    while process.is_alive() and not ((folder / "begun").exists() and any(folder.glob("*.checkpoint"))):
+        time.sleep(0.005)
     process.join(seconds)
     alive = process.is_alive()
     process.kill()
@@ -40,17 +40,19 @@ def killed(process: multiprocessing.Process, folder: Path, seconds: float) -> bo
 
 @pytest.mark.slow
 class TestKill:
-    @pytest.mark.parametrize("chance", [0, 1])
+    @pytest.mark.parametrize("chance", [0, 1, 2])
     def test_at_random_moments_leaves_the_bits_of_an_undisturbed_training(self, processes, tmp_path, chance):
-        whole = make_runs(NAMES, steps=STEPS)
+        fit(make_runs(["soft"], steps=1))  # what the first step of a process imports is not part of the measure
+        whole, begun = make_runs(NAMES, steps=STEPS), time.monotonic()
         fit(whole)
+        length = time.monotonic() - begun
         moments, kills, answer = random.Random(chance), 0, tmp_path / "answer"
         while True:
             process = processes.Process(target=victim.train, args=(NAMES, STEPS, tmp_path, answer))
-            if not killed(process, tmp_path, moments.uniform(0.2, 2.0)):
+            if not killed(process, tmp_path, moments.uniform(0, length / 2)):
                 break
             kills += 1
-            assert kills < 100, "no progress from one start to the next"
+            assert kills < 200, "no progress from one start to the next"
         assert process.exitcode == 0
         found = json.loads(answer.read_text())
         assert {name: bits for name, (bits, _) in found.items()} == {run.name: digest(run) for run in whole}

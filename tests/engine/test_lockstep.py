@@ -54,22 +54,26 @@ class TestCompany:
         fit(together := made())
         assert [digest(run) for run in together] == apart
 
-    def test_threads_and_precision_are_each_runs_own(self, world):
-        def made():
-            return [
-                make_run("soft", world),
-                make_run("soft", world, threads=2),
-                make_run("soft", world, precision="bfloat16"),
-            ]
+    @pytest.mark.parametrize("order", [1, -1])
+    def test_precision_is_each_runs_own(self, world, order):
+        made = lambda: [make_run("soft", world, precision=kind) for kind in ("float32", "bfloat16")]
+        apart = [digest(advance(run)) for run in made()]
+        fit((together := made())[::order])
+        assert [digest(run) for run in together] == apart and apart[0] != apart[1]
 
-        apart = []
-        for run in made():
-            fit([run])
-            apart.append(digest(run))
-        for order in (1, -1):
-            together = made()
-            fit(together[::order])
-            assert [digest(run) for run in together] == apart
+    def test_threads_are_each_runs_own(self, world):
+        """One thread and two differ in the last bits, so what one computes is of no use to the other."""
+        runs, seen, asked = [make_run("soft", world, threads=n, steps=2) for n in (1, 2, 1)], [], []
+        for run in runs:
+            losses = run.stages[0].updates[0].losses
+            run.stages[0].updates[0].losses = lambda batch, good=losses: (
+                seen.append(torch.get_num_threads()),
+                good(batch),
+            )[1]
+        hook = world.teacher.register_forward_hook(lambda *_: asked.append(torch.get_num_threads()))
+        fit(runs)
+        hook.remove()
+        assert seen == [1, 2, 1] * 2 and asked == [1, 2] * 2
 
     def test_runs_that_train_the_same_network_are_refused(self, world):
         first = make_run("soft", world)

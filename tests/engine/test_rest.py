@@ -11,8 +11,9 @@ from zoo import CLASSES, World, make_run, net
 from zoo.data import VIEWS, stripes
 from zoo.networks import Net, finished
 
+from kdcore.data import load
 from kdcore.engine import at_rest, tabulate
-from kdcore.models import build, names
+from kdcore.models import build, names, pretrained
 from kdcore.randomness import generator
 from kdcore.types import Clock, Data, Outputs, Task
 
@@ -84,6 +85,20 @@ class TestAtRest:
             half = at_rest(network, "bfloat16", inputs)(inputs).logits.float()
         whole = network(inputs).logits.detach()
         assert 0 < (half - whole).abs().max() <= 0.05 * whole.abs().max()
+
+    @pytest.mark.slow
+    def test_folding_a_trained_network_changes_no_choice_and_half_precision_hardly_any(self, stored):
+        stored("cifar10"), stored("resnet20-a-cifar10")
+        network = pretrained("resnet20-a-cifar10").eval()
+        images = load("cifar10").splits["test"].inputs[:1000]
+        folded = at_rest(network, "bfloat16", images[:8])
+        with torch.no_grad():
+            whole, still = network(images).logits, folded(images).logits
+            with torch.autocast("cpu", torch.bfloat16):
+                half = folded(images).logits
+        assert norms(folded) == 0 and torch.equal(still.argmax(1), whole.argmax(1))
+        torch.testing.assert_close(still, whole, rtol=1e-3, atol=1e-3)
+        assert (half.argmax(1) == whole.argmax(1)).double().mean() > 0.98
 
     def test_a_convolution_that_something_else_reads_is_left_alone(self):
         class Nosy(Net):

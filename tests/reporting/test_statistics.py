@@ -308,6 +308,22 @@ class TestTies:
         assert tukey_difference(3, 6, 0.1, 3, 3) == pytest.approx(4.339 * 0.1 / math.sqrt(3), rel=1e-3)
         assert ties({"a": three(1.0), "b": three(1.2), "c": three(1.4)}) == [("c", "b"), ("b", "a")]
 
+    def test_sixty_tied_rows_are_one_group_at_once(self):
+        """Without a pivot the search would visit every subset of them."""
+        rows = {f"row {n:02d}": three(1 + n / 1e6) for n in range(60)}
+        assert ties(rows) == [tuple(sorted(rows, reverse=True))]
+
+    def test_groups_are_those_of_a_search_through_all_subsets(self):
+        means = (1.0, 1.1, 1.18, 1.3, 1.34, 1.5, 1.9)
+        rows = {name: three(mean) for name, mean in zip("abcdefg", means)}
+        edge = tukey_difference(len(rows), 2 * len(rows), 0.1, 3, 3)
+        near = lambda names: all(
+            abs(means["abcdefg".index(a)] - means["abcdefg".index(b)]) <= edge for a in names for b in names
+        )
+        whole = [set(c) for k in range(1, 8) for c in itertools.combinations(rows, k) if near(c)]
+        largest = [one for one in whole if not any(one < other for other in whole)]
+        assert sorted(map(sorted, ties(rows))) == sorted(map(sorted, largest))
+
     def test_the_critical_gap_agrees_with_the_worked_values(self):
         found = tukey_difference(16, 32, 0.20, 3, 3), tukey_difference(9, 18, 0.25, 3, 3)
         assert found == pytest.approx((0.61, 0.72), abs=0.005)

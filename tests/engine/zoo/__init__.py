@@ -13,7 +13,7 @@ from kdcore.engine import Recipe, Run
 from kdcore.schemes.offline import Distillation
 from kdcore.types import Batch, Data, Method, Scheme, Term
 from zoo import data as worlds
-from zoo import methods, schemes
+from zoo import methods, schemes, students
 from zoo.networks import Net, Speaker, finished, fresh
 
 SEED = 3
@@ -78,21 +78,21 @@ ARCHETYPES: dict[str, Callable[[World, int], Scheme]] = {
     "critic": _offline(methods.Soft, lambda: methods.Fooled(CLASSES)),
     "hints": _offline(lambda: methods.Hinted(4, 6)),
     "slopes": _offline(methods.Slopes),
-    "surgery": _offline(methods.Soft, lambda: methods.Fooled(CLASSES), frame=schemes.Surgeon),
+    "surgery": _offline(methods.Soft, lambda: methods.Fooled(CLASSES), frame=students.Surgeon),
     "two-peers": lambda world, seed: schemes.Peers(net(seed), net(seed, "peer1")),
     "three-peers": lambda world, seed: schemes.Peers(net(seed), net(seed, "peer1", 6), net(seed, "peer2")),
     "branches": _scheme(lambda world, seed: schemes.Branches(net(seed), net(seed, "one"), net(seed, "two"))),
     "chain": lambda world, seed: schemes.Chain(world.teacher, net(seed, "assistant", 5), net(seed)),
-    "exits": lambda world, seed: schemes.Exits(net(seed)),
-    "invented": _scheme(lambda world, seed: schemes.Invented(net(seed), world.teacher)),
-    "bilevel": _scheme(lambda world, seed: schemes.Bilevel(net(seed), world.teacher, CLASSES)),
-    "partners": lambda world, seed: schemes.Partners(net(seed)),
+    "exits": lambda world, seed: students.Exits(net(seed)),
+    "invented": _scheme(lambda world, seed: students.Invented(net(seed), world.teacher)),
+    "bilevel": _scheme(lambda world, seed: students.Bilevel(net(seed), world.teacher, CLASSES)),
+    "partners": lambda world, seed: students.Partners(net(seed)),
     "rounds": lambda world, seed: schemes.Rounds(net(seed, "shared"), net(seed), net(seed, "private1", 6)),
-    "cadence": _scheme(lambda world, seed: schemes.Cadence(net(seed), world.teacher)),
-    "shadow": lambda world, seed: schemes.Shadow(net(seed)),
-    "replay": lambda world, seed: schemes.Replay(net(seed), CLASSES),
-    "words": lambda world, seed: schemes.Echo(fresh(Speaker, "student", seed), world.speaker),
-    "more-words": lambda world, seed: schemes.Echo(fresh(lambda: Speaker(8), "student", seed), world.speaker),
+    "cadence": _scheme(lambda world, seed: students.Cadence(net(seed), world.teacher)),
+    "shadow": lambda world, seed: students.Shadow(net(seed)),
+    "replay": lambda world, seed: students.Replay(net(seed), CLASSES),
+    "words": lambda world, seed: students.Echo(fresh(Speaker, "student", seed), world.speaker),
+    "more-words": lambda world, seed: students.Echo(fresh(lambda: Speaker(8), "student", seed), world.speaker),
     "half": _offline(methods.Soft, lambda: methods.Bank(8, 12, 96)),
 }
 POISONED: dict[str, Callable[[World, int], Scheme]] = {

@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import pkgutil
+import sys
 
 import pytest
 import torch
@@ -14,8 +15,16 @@ LEFT_OUT = ("kdcore.cli.__main__", "kdcore.reporting.figures.inline")
 MODULES = [module.name for module in pkgutil.walk_packages(kdcore.__path__, "kdcore.") if module.name not in LEFT_OUT]
 
 
+@pytest.fixture
+def reader(monkeypatch):
+    """Somebody reads what is shown: no CI, no notebook around these tests."""
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.delenv("JPY_PARENT_PID", raising=False)
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+
+
 @pytest.mark.parametrize("name", ["kdcore", *MODULES])
-def test_examples_of_a_module_hold(name):
+def test_examples_of_a_module_hold(name, reader):
     found = doctest.testmod(importlib.import_module(name), extraglobs={"torch": torch})
     assert found.failed == 0
 

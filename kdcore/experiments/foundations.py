@@ -71,5 +71,18 @@ KNOWLEDGE_FORMS = Experiment(
     chapter="foundations",
 )  # fmt: skip
 
+ON_IMAGES = {"methods": [["output-distribution-kl", {}]]}
+TRANSFER_SET = Experiment(
+    "transfer-set",
+    "One loss without labels, two transfer sets",
+    rows=(
+        Row("labelled-images", settings=ON_IMAGES, source="the labelled images, their labels withheld"),
+        Row("all-images", settings={**ON_IMAGES, "data": "digits"}, source="all that the teacher has seen"),
+    ),
+    seeds=SEEDS,
+    profiles={"smoke": SMOKE, "quick": QUICK},
+    chapter="foundations",
+)
+
 # The claim on forms adds to the rows of KNOWLEDGE_FORMS what the gradient does, and is the one that is run.
-EXPERIMENTS = (WEIGHTINGS, FORERUNNERS)
+EXPERIMENTS = (WEIGHTINGS, FORERUNNERS, TRANSFER_SET)

@@ -139,6 +139,22 @@ PRINTED = Experiment(
     chapter="response",
 )
 
-EXPERIMENTS = (RESPONSE, ZHAO2026_TABLE1, PRINTED)
+# Three seeds: one image in four is asked about, so a row that is far behind shows early.
+UNIX = Experiment(
+    "response-unix",
+    "UNIX, asking about one image in four",
+    rows=(
+        Row(
+            "unix-quarter",
+            settings={"scheme": "unix-kd", "keep": 0.25},
+            source="a quarter of the batch, less than the default's three quarters",
+        ),
+    ),
+    seeds=SEEDS[:3],
+    profiles={"smoke": SMOKE, "quick": QUICK},
+    chapter="response",
+)
+
+EXPERIMENTS = (RESPONSE, ZHAO2026_TABLE1, PRINTED, UNIX)
 
 ENTRIES = (Entry("zhao-table1", "table", "zhao2026-table1", {}, "four losses, one task"),)

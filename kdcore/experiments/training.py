@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -16,6 +17,7 @@ from kdcore.models import parameter_count
 from kdcore.recipe import Recipe
 from kdcore.types import Data, Outputs, Scheme
 
+TAUGHT: WeakKeyDictionary[torch.nn.Module, WeakKeyDictionary[Data, torch.Tensor]] = WeakKeyDictionary()
 REHEARSED = 16  # images of the step that tries a row before anything is trained
 ALONE = (Diverged, torch.linalg.LinAlgError, torch.OutOfMemoryError)  # for the run itself to meet and record
 
@@ -100,7 +102,10 @@ def _agreement(network: torch.nn.Module, bench: Bench) -> dict[str, float]:
     if bench.source is None:
         return {}
     test = bench.data.splits["test"]
-    mine, theirs = _choices(network, test), _choices(bench.teacher, test)
+    lessons = TAUGHT.setdefault(bench.teacher, WeakKeyDictionary())
+    if test not in lessons:
+        lessons[test] = _choices(bench.teacher, test)
+    mine, theirs = _choices(network, test), lessons[test]
     return {"agreement": (mine == theirs).double().mean().item()}
 
 

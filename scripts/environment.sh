@@ -65,6 +65,7 @@ if [ "$python" != "$here" ]; then
   rm -rf .venv
   "$uv" venv --quiet --python "$python" .venv
 fi
+export UV_COMPILE_BYTECODE=1 # once here, rather than in every process where Python is told to write none
 say "environment: installing what requirements.lock names (several GB the first time)"
 "$uv" pip sync $quiet --python "$here" requirements.lock ||
   give_up "environment: requirements.lock could not be installed whole; the same command goes on from here."

@@ -31,7 +31,7 @@ TABLE = Experiment(
     ),
     seeds=SEEDS,
     profiles={
-        "smoke": profile({**ON_TABLE, "steps": 8}, PIXELS, "0.2 core-seconds a run", (0, 1)),
+        "smoke": profile({**ON_TABLE, "steps": 8}, {**PIXELS, "copies": 1}, "0.2 core-seconds a run", (0, 1)),
         "quick": profile({**ON_TABLE, "steps": 400}, PIXELS, "2 core-seconds a run"),
     },
     chapter="foundations",

@@ -42,6 +42,7 @@ FORERUNNERS = Experiment(
             "model-compression",
             settings={"scheme": "model-compression", "teacher": None},
             source="zhao2026 section 2.3",
+            under={"smoke": {"copies": 1}},
         ),
     ),
     seeds=SEEDS,

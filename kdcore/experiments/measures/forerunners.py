@@ -28,6 +28,7 @@ def on_table(
     members: int = 3,
     hidden: int = 8,
     member_hidden: int = 64,
+    copies: int = 10,
 ) -> Training:
     """A small perceptron on a table, from the labels or from an ensemble of larger ones.
 
@@ -37,6 +38,7 @@ def on_table(
         members: networks of the ensemble.
         hidden: hidden units of the student.
         member_hidden: hidden units of a member.
+        copies: synthetic samples for each real one.
     """
     prepare(recipe, device)
     data = table(table_name, device)
@@ -51,7 +53,8 @@ def on_table(
             return _training(Distillation(student), data, recipe, seed)
         case "model-compression":
             ensemble = (network(f"member{number}", member_hidden) for number in range(members))
-            return _training(ModelCompression(student, *ensemble, data=data, seed=seed), data, recipe, seed)
+            compressed = ModelCompression(student, *ensemble, data=data, seed=seed, copies=copies)
+            return _training(compressed, data, recipe, seed)
     raise unknown("scheme on a table", scheme, ["distillation", "model-compression"])
 
 

@@ -102,6 +102,14 @@ _ASSETS = (
         loader="kdcore.data.text:load",
     ),
     Asset(
+        "topics-masked",
+        "text",
+        "the same, characters hidden at random to be guessed from both sides",
+        "Python (pydoc_data.topics)",
+        licence="PSF-2.0",
+        loader="kdcore.data.text:load_masked",
+    ),
+    Asset(
         "cifar10",
         "images",
         "32 x 32 photographs of 10 classes: 50,000 training, 10,000 test images",
@@ -262,7 +270,8 @@ def load(name: str, device: Any = "cpu", **options: Any) -> Any:
     Args:
         name: one of ``names("images")`` and ``names("text")``.
         device: where its tensors live.
-        options: ``holdout`` and ``holdout_seed`` for CIFAR, ``length`` for text.
+        options: ``holdout`` and ``holdout_seed`` for CIFAR, ``length``, ``most``, ``tokens`` and
+            ``vocabulary`` for text.
     """
     each = asset(name)
     if each.kind == "checkpoint":

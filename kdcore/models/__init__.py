@@ -7,6 +7,7 @@ never overwrites a pre-activation.
 from kdcore.models._parts import NORMALISATIONS, Architecture, ImageOutputs, Normalise
 from kdcore.models.architectures import architecture, build, names, parameter_count
 from kdcore.models.checkpoints import FORMATS, load_checkpoint, pretrained, save_checkpoint
+from kdcore.models.language import LanguageModel
 from kdcore.models.wrapping import Wrapped, wrap
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "NORMALISATIONS",
     "Architecture",
     "ImageOutputs",
+    "LanguageModel",
     "Normalise",
     "Wrapped",
     "architecture",

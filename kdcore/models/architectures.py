@@ -6,12 +6,12 @@ import difflib
 
 from torch import nn
 
-from kdcore.models import digits, mobilenet, resnet, shufflenet, transformer, vgg, wide_resnet
+from kdcore.models import digits, mobilenet, resnet, shufflenet, transformer, vgg, vit, wide_resnet
 from kdcore.models._parts import Architecture
 from kdcore.randomness import seeded
 from kdcore.types import Refusal
 
-MODULES = (resnet, wide_resnet, vgg, mobilenet, shufflenet, digits, transformer)
+MODULES = (resnet, wide_resnet, vgg, mobilenet, shufflenet, digits, transformer, vit)
 ARCHITECTURES = {entry.name: entry for module in MODULES for entry in module.ARCHITECTURES}
 
 
@@ -37,7 +37,7 @@ def build(name: str, classes: int, seed: int = 0, role: str = "student", normali
         seed: the run's seed.
         role: who the network is in the run, so that a student and its partner start apart.
         normalisation: whose constants an image network carries: ``cifar10``, ``cifar100``, ``imagenet``,
-            ``digits``. Default: CIFAR-10's for 10 classes, else CIFAR-100's; the digits pair has its own.
+            ``digits``. Default: CIFAR-10's for 10 classes, else CIFAR-100's; the digits' networks have their own.
 
     Example:
         >>> build("digits-student", 10)(torch.zeros(2, 1, 8, 8)).features[1].shape
@@ -46,9 +46,8 @@ def build(name: str, classes: int, seed: int = 0, role: str = "student", normali
     entry = architecture(name)
     if classes < 2:
         raise Refusal(f"classes must be at least 2, got {classes}")
-    return seeded(
-        lambda: entry.make(classes, **entry.settings, **_carried(entry, classes, normalisation)), seed, "init", role
-    )
+    settings = {**entry.settings, **_carried(entry, classes, normalisation)}
+    return seeded(lambda: entry.make(classes, **settings), seed, "init", role)
 
 
 def _carried(entry: Architecture, classes: int, normalisation: str | None) -> dict[str, str]:
@@ -58,7 +57,7 @@ def _carried(entry: Architecture, classes: int, normalisation: str | None) -> di
         return {}
     if normalisation is not None:
         return {"normalisation": normalisation}
-    if entry.make is digits.DigitNetwork:
+    if entry.make is digits.DigitNetwork or "normalisation" in entry.settings:
         return {}
     return {"normalisation": "cifar10" if classes == 10 else "cifar100"}
 

@@ -1,4 +1,4 @@
-"""The pair of the quick task: networks of two stages for 8 x 8 digits, the teacher's maps twice as wide."""
+"""The networks of the quick task for 8 x 8 digits: a pair, the teacher's maps twice as wide, and another family."""
 
 from __future__ import annotations
 
@@ -58,7 +58,40 @@ class DigitNetwork(nn.Module):
         return Outputs(self.classifier(embedding), features, preactivations, embedding)
 
 
+class DigitPerceptron(nn.Module):
+    """Another family of the pair's size: layers that see all pixels at once, told as maps of one position.
+
+    Args:
+        classes: number of classes.
+        widths: of the hidden layers; the last one's is the embedding's size.
+        normalisation: which data set's constants the network carries.
+    """
+
+    def __init__(self, classes: int, *, widths: tuple[int, ...], normalisation: str = "digits"):
+        super().__init__()
+        self.normalise = Normalise.named(normalisation)
+        sizes = (64 * len(self.normalise.mean), *widths)
+        self.layers = nn.ModuleList(nn.Linear(a, b, bias=False) for a, b in pairwise(sizes))
+        self.norms = nn.ModuleList(nn.BatchNorm1d(width) for width in widths)
+        self.classifier = nn.Linear(widths[-1], classes)
+
+    def forward(self, images: Tensor) -> Outputs:
+        x, answers = self.normalise(images).flatten(1), []
+        for layer, norm in zip(self.layers, self.norms):
+            before = norm(layer(x))
+            x = F.relu(before)
+            answers.append((before[:, :, None, None], x[:, :, None, None]))
+        preactivations, features = zip(*answers)
+        return Outputs(self.classifier(x), features, preactivations, x)
+
+
 ARCHITECTURES = (
     Architecture("digits-teacher", DigitNetwork, {"width": 32, "depth": 2}, "two convolutions a stage, 32 and 64 wide"),
     Architecture("digits-student", DigitNetwork, {"width": 16, "depth": 1}, "one convolution a stage, 16 and 32 wide"),
+    Architecture(
+        "digits-perceptron",
+        DigitPerceptron,
+        {"widths": (48, 32), "normalisation": "digits"},
+        "no convolution: 48 and 32 wide, as many parameters as digits-student",
+    ),
 )

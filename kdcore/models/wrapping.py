@@ -20,6 +20,7 @@ def wrap(
     preactivations: Sequence[str] = (),
     embedding: str | None = None,
     normalise: nn.Module | str | tuple[Sequence[float], Sequence[float]] | None = None,
+    **tokens: Any,
 ) -> Wrapped:
     """Let any network take part by naming its layers as ``named_modules`` does.
 
@@ -33,6 +34,8 @@ def wrap(
         embedding: what the classifier reads; maps of one pixel are flattened.
         normalise: constants of a data set by name, a pair of mean and standard deviation, or a module; None hands
             inputs over as they are.
+        tokens: what else is to be heard of a transformer: ``hidden``, ``tokens``, ``attention``, ``heads``, ``grid``,
+            ``causal``, see `kdcore.models.token_wrapping.WrappedTokens`; the answer is then a `TokenOutputs`.
 
     Example:
         >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
@@ -40,7 +43,12 @@ def wrap(
         >>> said.features[0].shape, said.embedding.shape
         (torch.Size([5, 4, 6, 6]), torch.Size([5, 4]))
     """
-    return Wrapped(network, tuple(layers), tuple(preactivations), embedding, _normaliser(normalise))
+    told = tuple(layers), tuple(preactivations), embedding, _normaliser(normalise)
+    if not tokens:
+        return Wrapped(network, *told)
+    from kdcore.models.token_wrapping import WrappedTokens  # late, since it builds on this module
+
+    return WrappedTokens(network, *told, **tokens)
 
 
 def _normaliser(normalise: Any) -> nn.Module | None:
@@ -84,7 +92,9 @@ class Wrapped(nn.Module):
             inputs = self.normalise(inputs)
         with self._listening() as heard:
             answer = self.network(**inputs) if isinstance(inputs, Mapping) else self.network(inputs)
-        said = {name: _unharmed(name, heard) for name in self._taps()}
+        return self._outputs(inputs, answer, {name: _unharmed(name, heard) for name in self._taps()})
+
+    def _outputs(self, inputs: Any, answer: Any, said: Mapping[str, Tensor]) -> Outputs:
         embedding = said[self.embedding] if self.embedding else None
         return Outputs(
             _logits(answer),

@@ -74,7 +74,7 @@ def one_sentence(problem: pytest.ExceptionInfo) -> bool:
 class TestNames:
     def test_data_sets_and_the_three_checkpoints(self):
         assert data.names("images") == ("digits", "digits-100", "cifar10", "cifar100")
-        assert data.names("text") == ("topics",)
+        assert data.names("text") == ("topics", "topics-masked")
         assert data.names("checkpoint") == tuple(f"resnet{depth}-a-cifar10" for depth in (20, 32, 56))
         assert set(data.names()) == {name for kind in ("images", "text", "checkpoint") for name in data.names(kind)}
 

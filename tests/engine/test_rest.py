@@ -15,6 +15,7 @@ from kdcore.data import load
 from kdcore.engine import at_rest, tabulate
 from kdcore.models import build, names, pretrained
 from kdcore.randomness import generator
+from kdcore.tokens import TokenOutputs
 from kdcore.types import Clock, Data, Outputs, Task
 
 IMAGES = stripes().inputs
@@ -68,13 +69,22 @@ class TestAtRest:
         for one, other in zip(tensors(folded(IMAGES)), tensors(teacher(IMAGES)), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
+    def test_a_norm_that_was_folded_away_keeps_its_scale_and_shift_readable(self):
+        teacher = finished()
+        folded = at_rest(teacher, "bfloat16", IMAGES[:8])
+        for path, norm in teacher.named_modules():
+            if isinstance(norm, nn.BatchNorm2d):
+                kept = folded.get_submodule(path)
+                assert torch.equal(kept.weight, norm.weight) and torch.equal(kept.bias, norm.bias)
+                assert kept(IMAGES) is IMAGES and not list(kept.parameters())
+
     @pytest.mark.parametrize("name", [*SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)])
     def test_folding_leaves_the_answers_of_every_network_of_ours(self, name):
         network, inputs = seasoned(name)
         folded = at_rest(network, "bfloat16", inputs)
         with torch.no_grad():
             for one, other in zip(tensors(folded(inputs)), tensors(network(inputs)), strict=True):
-                assert (one - other).abs().max() <= 1e-4 * other.abs().max()
+                assert (one.double() - other.double()).abs().max() <= 1e-4 * other.double().abs().max()
         # A wide residual block adds before it normalises, so half of its norms read no convolution.
         assert norms(folded) == ((norms(network) + 1) // 2 if name.startswith("wrn") else 0)
 
@@ -99,6 +109,17 @@ class TestAtRest:
         assert norms(folded) == 0 and torch.equal(still.argmax(1), whole.argmax(1))
         torch.testing.assert_close(still, whole, rtol=1e-3, atol=1e-3)
         assert (half.argmax(1) == whole.argmax(1)).double().mean() > 0.98
+
+    def test_answers_that_are_no_numbers_are_not_compared(self):
+        class Masked(Net):
+            """Says which of its inputs count."""
+
+            def forward(self, images):
+                said = super().forward(images)
+                return TokenOutputs(said.logits, said.features, mask=torch.ones(len(images), 2, dtype=torch.bool))
+
+        folded = at_rest(Masked().eval(), "bfloat16", IMAGES[:8])
+        assert norms(folded) == 0 and folded(IMAGES).mask.all()
 
     def test_a_convolution_that_something_else_reads_is_left_alone(self):
         class Nosy(Net):

@@ -35,6 +35,7 @@ AT_10_CLASSES = {
     "resnet56-a": 853_018,
     "digits-teacher": 65_834,
     "digits-student": 5_178,
+    "digits-perceptron": 5_098,
 }
 # Channels and height of the stem and of every stage, then the embedding's size.
 FEATURES = {
@@ -48,6 +49,7 @@ FEATURES = {
     "shufflenetv2": ((24, 32), (116, 16), (232, 8), (464, 4), 1024),
 }
 IMAGES = [name for name in names() if not name.startswith("text")]
+CONVOLUTIONAL = [name for name in IMAGES if "vit" not in name and "deit" not in name]
 
 
 def images(name: str, count: int = 2) -> Tensor:
@@ -103,7 +105,12 @@ class TestOutputs:
             assert [tuple(value.shape[1:]) for value in said.features] == [(width, 8, 8), (2 * width, 4, 4)]
             assert said.embedding.shape == (2, 2 * width)
 
-    @pytest.mark.parametrize("name", IMAGES)
+    def test_the_other_family_for_digits_sees_all_pixels_at_once(self):
+        said = build("digits-perceptron", 10)(images("digits-perceptron"))
+        assert [tuple(value.shape[1:]) for value in said.features] == [(48, 1, 1), (32, 1, 1)]
+        assert torch.equal(said.embedding, said.features[1].flatten(1))
+
+    @pytest.mark.parametrize("name", CONVOLUTIONAL)
     def test_features_are_the_positive_part_of_their_preactivations(self, name):
         said = build(name, classes_of(name)).eval()(images(name))
         pairs = list(zip(said.features, said.preactivations, strict=True))
@@ -128,7 +135,9 @@ class TestOutputs:
     def test_every_parameter_receives_a_gradient(self, name):
         network = build(name, classes_of(name))
         inputs = torch.arange(2 * 16).view(2, 16) if name.startswith("text") else images(name, 4)
-        network(inputs).logits.square().sum().backward()
+        said = network(inputs)
+        answers = [said.logits, getattr(said, "distillation_logits", None)]
+        sum(answer.square().sum() for answer in answers if answer is not None).backward()
         assert all(parameter.grad is not None for parameter in network.parameters())
 
     @pytest.mark.parametrize("name", ["resnet20", "wrn-16-1", "shufflenetv2", "digits-student"])

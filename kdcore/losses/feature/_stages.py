@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from kdcore.types import Outputs, Refusal, Setting
 
 Pairs = Sequence[Sequence[int]]  # (student's, teacher's)
+Stages = Sequence[int]
 
 
 def stage_pairs(setting: Setting, pairs: Pairs | None = None) -> tuple[tuple[int, int], ...]:
@@ -25,6 +26,16 @@ def stage_pairs(setting: Setting, pairs: Pairs | None = None) -> tuple[tuple[int
         _check_map("student", setting.student, mine)
         _check_map("teacher", setting.teacher, theirs)
     return tuple((mine, theirs) for mine, theirs in pairs)
+
+
+def named_stages(whose: str, outputs: Outputs, stages: Stages | None = None) -> tuple[int, ...]:
+    """The named stages of one network, or all of them; refused where one is missing or holds no map."""
+    stages = range(len(outputs.features)) if stages is None else stages
+    if not stages:
+        raise Refusal(f"maps are matched stage by stage, and the {whose} names no stage in `features`")
+    for stage in stages:
+        _check_map(whose, outputs, stage)
+    return tuple(stages)
 
 
 def middle(outputs: Outputs) -> int:

@@ -80,7 +80,7 @@ def dkd_loss(
     check_two_classes(student_logits)
     check_targets(targets, student_logits)
     check_range(alpha=(alpha, 0.0, True), beta=(beta, 0.0, True), temperature=(temperature, 0.0, False))
-    others = _other_classes(targets, student_logits.shape[1])
+    others = other_classes(targets, student_logits.shape[1])
     with torch.no_grad():
         teacher_odds, teacher_rest = _odds_and_rest(teacher_logits, targets, others, temperature)
         sure = teacher_odds.sigmoid()
@@ -142,14 +142,14 @@ def dkd_survey_loss(
     check_targets(targets, student_logits)
     check_range(alpha=(alpha, 0.0, True), beta=(beta, 0.0, True), temperature=(temperature, 0.0, False))
     student, teacher = log_softened(student_logits, temperature), log_softened(teacher_logits.detach(), temperature)
-    others = _other_classes(targets, student_logits.shape[1])
+    others = other_classes(targets, student_logits.shape[1])
     target_term = -student.gather(1, targets[:, None])[:, 0]
     return reduce(
         alpha * target_term + beta * divergence(student.gather(1, others), teacher.gather(1, others)), reduction
     )
 
 
-def _other_classes(targets: Int[Tensor, " batch"], classes: int) -> Int[Tensor, "batch others"]:
+def other_classes(targets: Int[Tensor, " batch"], classes: int) -> Int[Tensor, "batch others"]:
     """Indices of all classes but the target: the target is skipped, not masked, so nothing can overflow or sync."""
     index = torch.arange(classes - 1, device=targets.device)
     return index + (index >= targets[:, None])

@@ -1,0 +1,1 @@
+"""Losses that tell an example's own partner from the partners of others."""

@@ -15,6 +15,7 @@ from kdcore.experiments.bench import Bench, data_named, raw_teacher
 from kdcore.experiments.training import Trained
 from kdcore.experiments.types import Training
 from kdcore.losses.feature.attention import at_loss
+from kdcore.losses.relation.similarity import sp_loss
 from kdcore.losses.response.distillation import kd_loss, softened_softmax
 from kdcore.randomness import generator
 from kdcore.recipe import Recipe
@@ -210,24 +211,10 @@ def one_batch(
     }
 
 
-def similarity_gap(
-    student: Float[Tensor, "batch student_size"], teacher: Float[Tensor, "batch teacher_size"]
-) -> Float[Tensor, ""]:
-    """Mean squared difference of which samples each network finds alike, zhao2026 eq. 8 with normalised rows (Z-08).
-
-    Example:
-        >>> one, other = torch.eye(2), torch.tensor([[1.0], [1.0]])  # told apart, and found the same
-        >>> round(similarity_gap(one, other).item(), 4), similarity_gap(one, 3 * one).item()
-        (0.2929, 0.0)
-    """
-    alike = [nn.functional.normalize(rows @ rows.mT, dim=1) for rows in (student, teacher)]
-    return (alike[0] - alike[1]).square().mean()
-
-
 LOSSES: dict[str, Callable[[Outputs, Outputs], Tensor]] = {
     "values": lambda student, teacher: kd_loss(student.logits, teacher.logits),
     "maps": lambda student, teacher: at_loss(student.features[-1], teacher.features[-1]),
-    "relations": lambda student, teacher: similarity_gap(student.embedding, teacher.embedding),
+    "relations": lambda student, teacher: sp_loss(student.embedding, teacher.embedding),
 }
 
 

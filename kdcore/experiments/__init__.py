@@ -21,10 +21,18 @@ TOPICS = (
     "kdcore.experiments.foundations",
     "kdcore.experiments.forerunners",
     "kdcore.experiments.response",
+    "kdcore.experiments.feature",
+    "kdcore.experiments.relation",
+    "kdcore.experiments.contrastive",
+    "kdcore.experiments.adversarial",
     "kdcore.experiments.cifar",
     "kdcore.experiments.text",
+    "kdcore.experiments.llm",
+    "kdcore.experiments.vit",
     "kdcore.claims.foundations",
     "kdcore.claims.mechanism",
+    "kdcore.claims.contrastive",
+    "kdcore.claims.llm",
 )  # modules of plain data, in the order in which they are listed
 
 

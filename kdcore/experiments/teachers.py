@@ -7,7 +7,8 @@ from kdcore.experiments.types import Experiment, Row
 
 DIGITS_SETTINGS = {"data": "digits", "student": "digits-teacher", "teacher": None}
 TEXT_SETTINGS = {"data": "topics", "student": "text-teacher", "teacher": None}
-TEXT_RECIPE = {"batch_size": 64, "optimizer": "adamw", "learning_rate": 3e-3, "weight_decay": 0.01, "clip": 1.0}
+TEXT_FEW = {**TEXT_SETTINGS, "data": {"name": "topics", "most": 64}}
+TEXT_RECIPE = {"batch_size": 32, "optimizer": "adamw", "learning_rate": 6e-3, "weight_decay": 0.01, "clip": 1.0}
 
 DIGITS_TEACHER = Experiment(
     "digits-teacher",
@@ -27,8 +28,9 @@ TEXT_TEACHER = Experiment(
     rows=(Row("teacher", source="a transformer of two layers on Python's help texts", keep=True),),
     seeds=(0,),
     profiles={
-        "smoke": profile({**TEXT_RECIPE, "steps": 20, "schedule": "one-cycle"}, TEXT_SETTINGS, "2 core-seconds"),
-        "quick": profile({**TEXT_RECIPE, "steps": 1500, "schedule": "one-cycle"}, TEXT_SETTINGS, "1 core-minute"),
+        "smoke": profile({**TEXT_RECIPE, "steps": 10, "schedule": "one-cycle"}, TEXT_FEW, "1 core-second"),
+        "quick": profile({**TEXT_RECIPE, "steps": 900, "schedule": "one-cycle"}, TEXT_SETTINGS, "30 core-seconds"),
+        "short": profile({**TEXT_RECIPE, "steps": 6000, "schedule": "one-cycle"}, TEXT_SETTINGS, "3 core-minutes"),
     },
     chapter="foundations",
 )

@@ -25,6 +25,8 @@ ALONE = (Diverged, torch.linalg.LinAlgError, torch.OutOfMemoryError)  # for the 
 class Trained:
     """A measure that trains the scheme its settings name and judges the networks that it delivers."""
 
+    bench: type[Bench] = Bench  # what schemes are built from
+
     def __call__(self, *, seed: int, profile: str, recipe: Recipe, device: str, **settings: Any) -> Training:
         prepare(recipe, device)
         bench, scheme = self._made(seed, recipe, device, dict(settings))
@@ -53,7 +55,7 @@ class Trained:
 
     def _made(self, seed: int, recipe: Recipe, device: str, settings: dict[str, Any]) -> tuple[Bench, Scheme]:
         data = data_named(settings.pop("data"), device, settings.pop("judge", "test"))
-        bench = Bench(data, settings.pop("student"), settings.pop("teacher", None), recipe, seed)
+        bench = self.bench(data, settings.pop("student"), settings.pop("teacher", None), recipe, seed)
         entry = entry_of(settings.pop("scheme", "distillation"))
         if not (isinstance(entry.make, type) and issubclass(entry.make, Scheme)):
             raise Refusal(f"{entry.key} is a {entry.kind} and not a scheme")

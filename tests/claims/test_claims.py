@@ -7,11 +7,14 @@ from importlib import import_module
 import pytest
 
 from kdcore.claims import Claim, claim
+from kdcore.claims.contrastive import ENTRIES as CONTRASTIVE
 from kdcore.claims.foundations import ENTRIES as FOUNDATIONS
 from kdcore.claims.mechanism import ENTRIES as MECHANISM
+from kdcore.claims.relation import ENTRIES as RELATION
+from kdcore.claims.vit import ENTRIES as VIT
 from kdcore.entry import Refusal
 
-ENTRIES = (*FOUNDATIONS, *MECHANISM)
+ENTRIES = (*CONTRASTIVE, *FOUNDATIONS, *MECHANISM, *RELATION, *VIT)
 CLAIMS = [entry for entry in ENTRIES if isinstance(entry.make, Claim)]
 
 
@@ -43,7 +46,7 @@ def test_a_key_that_is_no_claim_is_refused():
 
 def test_listing_claims_loads_nothing_heavy():
     code = (
-        "import sys, kdcore.claims.foundations, kdcore.claims.mechanism\n"
+        "import sys, kdcore.claims.contrastive, kdcore.claims.foundations, kdcore.claims.mechanism, kdcore.claims.vit\n"
         "print([name for name in ('torch', 'pandas', 'scipy', 'sklearn', 'seaborn') if name in sys.modules])"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

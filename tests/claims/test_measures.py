@@ -17,9 +17,9 @@ from kdcore.claims.measures import (
     log_slope,
     negative_mass,
     one_batch,
-    similarity_gap,
 )
 from kdcore.engine import Recipe, fit
+from kdcore.losses import sp_loss
 from kdcore.types import Data, Outputs, Task
 
 FRESH = {"row": "teacher", "network": "digits-teacher", "classes": 10}  # a teacher that nobody trained
@@ -118,11 +118,12 @@ class TestOneBatch:
         again = one_batch(**ASKED, **PAIR, what=what, learner=LEARNER)
         assert found == again
 
-    def test_similar_batches_have_no_gap_whatever_their_scale_and_size(self):
+    def test_relations_are_those_of_the_library_and_need_no_equal_sizes(self):
         rows = torch.tensor([[1.0, 2.0], [0.5, -1.0], [3.0, 0.0]])
-        wide = torch.cat([rows, rows], 1)
-        assert similarity_gap(rows, 7 * wide).item() == pytest.approx(0, abs=1e-12)
-        assert similarity_gap(rows, rows.flip(0)) > 1e-3
+        narrow, wide = (Outputs(torch.zeros(3, 2), embedding=e) for e in (rows, 7 * torch.cat([rows, rows], 1)))
+        assert measures.LOSSES["relations"](narrow, wide).item() == pytest.approx(0, abs=1e-12)
+        other = Outputs(torch.zeros(3, 2), embedding=rows.flip(0))
+        assert measures.LOSSES["relations"](narrow, other) == sp_loss(rows, rows.flip(0)) > 1e-3
 
 
 class Says(torch.nn.Module):

@@ -1,10 +1,9 @@
-"""Losses on answers with a length: one distribution for every position of a sequence."""
+"""The teacher's distribution over the next token, matched at every position."""
 
 from __future__ import annotations
 
 from typing import Any, Self
 
-import torch
 from torch import Tensor
 
 from kdcore._typing import Bool, Float
@@ -19,9 +18,8 @@ from kdcore.losses._common import (
     reduce,
     refuse_out_of_range,
 )
+from kdcore.losses.sequence._positions import PADDING, check_mask, counted, mean_over_positions
 from kdcore.types import Batch, Entry, Method, Outputs, Refusal, Setting, Term
-
-PADDING = -100  # the target that torch's cross-entropy leaves out by default
 
 
 def token_level_kd_loss(
@@ -70,6 +68,7 @@ def token_level_kd_loss(
         The paper's word-level form is a cross-entropy; it differs by the teacher's entropy, a constant.
 
     Example:
+        >>> import torch
         >>> teacher = torch.tensor([[[0.6, 0.4], [0.5, 0.5]]]).log()
         >>> student = torch.zeros(1, 2, 2)
         >>> round(token_level_kd_loss(student, teacher).item(), 4)  # (0.0201 + 0) / 2
@@ -82,25 +81,10 @@ def token_level_kd_loss(
     check_dimensions("batch length vocabulary", student_logits=student_logits)
     check_range(temperature=(temperature, 0.0, False))
     shape = student_logits.shape[:2]
-    _check_mask(mask, shape)
-    tokens = (_counted(logits, mask).flatten(0, 1) for logits in (student_logits, teacher_logits.detach()))
+    check_mask(mask, shape)
+    tokens = (counted(logits, mask).flatten(0, 1) for logits in (student_logits, teacher_logits.detach()))
     per_token = divergence(*(log_softened(rows, temperature) for rows in tokens)).unflatten(0, shape)
-    counts = shape[1] if mask is None else mask.sum(1).clamp_min(1)
-    return reduce(temperature**2 * per_token.sum(1) / counts, reduction)
-
-
-def _counted(logits: Tensor, mask: Tensor | None) -> Tensor:
-    """Both networks agree where padding is, whatever stands there; a product with 0 would keep infinities."""
-    return logits if mask is None else logits.masked_fill(~mask[:, :, None], 0)
-
-
-def _check_mask(mask: Tensor | None, shape: torch.Size) -> None:
-    if mask is None:
-        return
-    if mask.dtype != torch.bool:
-        raise TypeError(f"mask must hold booleans, one a position, got {mask.dtype}")
-    if mask.shape != shape:
-        raise ValueError(f"mask must have shape {tuple(shape)}, one a position, got {tuple(mask.shape)}")
+    return reduce(temperature**2 * mean_over_positions(per_token, mask), reduction)
 
 
 class TokenLevelKD(Method):

@@ -1,4 +1,4 @@
-"""What a reader may rely on in losses on sequences, one claim a test."""
+"""What a reader may rely on when distributions are matched position by position, one claim a test."""
 
 import doctest
 import math
@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdcore.engine import Recipe, Run, fit
-from kdcore.losses import sequence
 from kdcore.losses.response.distillation import KD, kd_loss
-from kdcore.losses.sequence import PADDING, TokenLevelKD, token_level_kd_loss
+from kdcore.losses.sequence import token_level
+from kdcore.losses.sequence.token_level import PADDING, TokenLevelKD, token_level_kd_loss
 from kdcore.schemes.offline import Distillation
 from kdcore.types import Batch, Clock, Data, Outputs, Refusal, Setting, Task
 
@@ -49,6 +49,15 @@ class TestTokenLevelKD:
         first = 0.8 * math.log(1.6) + 0.2 * math.log(0.4)
         second = 0.5 * math.log(2) + 0.5 * math.log(2 / 3)
         assert token_level_kd_loss(student, teacher).item() == pytest.approx((first + second + 0) / 3, rel=1e-6)
+
+    def test_agrees_with_the_code_of_trl(self, case, reference, found, theirs):
+        counts = case[2].sum(1)
+        for numbers in reference("token-level-kd"):
+            temperature = numbers["settings"]["temperature"]
+            each = token_level_kd_loss(*case, temperature=temperature, reduction="none")
+            tokens = (each * counts).sum() / counts.sum()
+            ours = found(tokens, case[0], numbers["gradient_at"], temperature**2)  # their loss leaves the square out
+            assert ours == pytest.approx(theirs(numbers), rel=1e-10)
 
     @pytest.mark.parametrize("temperature", [1.0, 3.0])
     def test_is_the_equation_of_the_survey(self, case, temperature):
@@ -268,4 +277,4 @@ class TestTokenLevelKDMethod:
 
 
 def test_the_examples_are_true():
-    assert doctest.testmod(sequence, extraglobs={"torch": torch}).failed == 0
+    assert doctest.testmod(token_level, extraglobs={"torch": torch}).failed == 0

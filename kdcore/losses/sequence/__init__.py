@@ -1,0 +1,1 @@
+"""Losses on answers with a length: one distribution for every position of a sequence."""

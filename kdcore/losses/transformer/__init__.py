@@ -1,0 +1,1 @@
+"""Losses on what happens inside a transformer: states, attention, relations between tokens."""

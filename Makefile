@@ -1,5 +1,7 @@
 # make book         the environment, every notebook, the HTML book
 # make test         the environment, the whole test suite
+# make check        the built book in a headless Chromium: links, formulas, search, accessibility
+# make picture      the drawing of a table that README.md shows, after records were published
 # make environment  what both do first
 # make lab          JupyterLab in that environment
 #
@@ -16,7 +18,7 @@ export OMP_NUM_THREADS = 1
 export MKL_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: book test environment lab
+.PHONY: book test check picture environment lab
 .DEFAULT_GOAL := book
 
 book: environment
@@ -25,6 +27,12 @@ book: environment
 
 test: environment
 	@.venv/bin/python -m pytest -n auto --dist worksteal -m "slow or not slow" -ra --durations=10 tests
+
+check: environment
+	@.venv/bin/python -m pytest -m "slow or not slow" -ra -k TheBookItself tests/book
+
+picture: environment
+	@.venv/bin/python -m kdcore.publishing.picture
 
 environment:
 	@sh scripts/environment.sh "$(PYTHON)"

@@ -15,6 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # also for what the tests start; 
 import jaxtyping
 import numpy as np
 import pytest
+import yaml
 from beartype import BeartypeConf, FrozenDict, beartype
 from beartype.roar import BeartypeCallHintParamViolation
 
@@ -79,3 +80,14 @@ def stored() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture
+def reference() -> Callable[[str], list[dict[str, Any]]]:
+    """All cases of a key, each with what is said of its source."""
+
+    def read(key: str) -> list[dict[str, Any]]:
+        sources = yaml.safe_load((Path(__file__).parent / "reference" / f"{key}.yaml").read_text(encoding="utf-8"))
+        return [source | case for source in sources for case in source["cases"]]
+
+    return read

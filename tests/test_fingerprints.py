@@ -26,6 +26,9 @@ from kdcore.catalogue import entries, load
 from kdcore.engine import STEP_REVISION, Recipe, Run, setting_of
 from kdcore.experiments.revisions import current
 from kdcore.models import architecture, build, names
+from kdcore.models.digits import DigitNetwork
+from kdcore.models.transformer import Transformer
+from kdcore.models.vit import VisionTransformer
 from kdcore.randomness import seeded
 from kdcore.schemes.offline import Distillation
 from kdcore.types import Batch, Clock, Data, Method, Outputs, Refusal, Scheme, Stage, Task, Term, Update
@@ -142,12 +145,39 @@ class Bench:
         return seeded(lambda: entry.make.build(self.setting, **entry.settings | settings), self.seed, "init", key)
 
 
+def reader(width: int) -> nn.Module:
+    """A transformer, so that its layers and heads can be compared."""
+    return Transformer(7, width=2 * width, layers=width - 1, heads=2, length=8)
+
+
+def in_stages(width: int) -> nn.Module:
+    return DigitNetwork(4, width=width, depth=1)
+
+
+def patches(width: int) -> nn.Module:
+    """A transformer on patches; the student's has a token for the teacher's answer."""
+    sizes = {"size": 8, "patch": 2, "width": 2 * width, "layers": 2, "heads": 2}
+    return VisionTransformer(4, **sizes, distilled=width == 3, normalisation="digits")
+
+
+def alike(width: int) -> nn.Module:
+    """Teacher and student of the same sizes."""
+    return Net(4)
+
+
 # A key that asks for other data than images or, where it refuses these, words.
 WORLDS: dict[str, Callable[[], Bench]] = {"structure-compilation": lambda: Bench(sequences(), Speaker)}
+STAGED = ("interactive-kd", "knowledge-projection", "rocket-launching")  # run their networks stage by stage
+WORLDS |= {key: lambda: Bench(images(), in_stages) for key in STAGED}
+ALIKE = ("mhgd", "kdsvd", "fsp", "fsp-joint")  # compare channels one by one, so both networks need the same
+WORLDS |= {key: lambda: Bench(images(), alike) for key in ALIKE}
 
 
 def benches(key: str) -> list[Bench]:
-    return [WORLDS[key]()] if key in WORLDS else [Bench(images(), Net), Bench(words(), Speaker)]
+    if key in WORLDS:
+        return [WORLDS[key]()]
+    pictures = Bench(images(), Net), Bench(images(), patches)
+    return [*pictures, Bench(words(), Speaker), Bench(words(), reader)]
 
 
 # ---------------------------------------------------------------- fingerprints
@@ -191,7 +221,8 @@ def of_network(name: str) -> list[float]:
     losses = []
     for _ in range(2):
         loss = F.cross_entropy(network(inputs).logits.flatten(0, -2), labels)
-        slopes = torch.autograd.grad(loss, list(network.parameters()))
+        # a token for a teacher's answer is no part of the class scores while its network trains
+        slopes = torch.autograd.grad(loss, list(network.parameters()), materialize_grads=True, allow_unused=True)
         with torch.no_grad():
             for parameter, slope in zip(network.parameters(), slopes):
                 parameter -= 0.01 * slope

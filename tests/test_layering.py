@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "kdcore"
 HEAVY = ("torch", "pandas", "seaborn", "sklearn", "scipy", "matplotlib", "torchvision", "IPython")
 PLAIN = ("kdcore", "kdcore.recipe", "kdcore.experiments", "kdcore.catalogue", "kdcore.cli")  # answers at once
-FOUNDATION = ("_typing", "entry", "randomness", "recipe", "types")  # modules that everything may stand on
+FOUNDATION = ("_typing", "entry", "randomness", "recipe", "tokens", "types")  # modules that everything may stand on
 
 
 def modules() -> dict[str, Path]:
@@ -69,7 +69,7 @@ def imported_layers(of: str, also_late: bool = True) -> set[str]:
 
 class TestLayers:
     def test_losses_import_nothing_of_ours_but_small_helpers_and_types(self):
-        assert imported_layers("losses") <= {"_typing", "types"}
+        assert imported_layers("losses") <= {"_typing", "tokens", "types"}
 
     def test_the_engine_imports_neither_losses_nor_schemes(self):
         assert imported_layers("engine") <= set(FOUNDATION)
@@ -145,4 +145,4 @@ class TestCost:
     def test_losses_load_torch_and_nothing_else_that_is_heavy(self, loaded):
         assert [each for each in HEAVY if each in loaded["kdcore.losses"]] == ["torch"]
         ours = {layer(each) for each in loaded["kdcore.losses"] if each.startswith("kdcore.")}
-        assert ours <= {"losses", "_typing", "types", "entry", "randomness"}
+        assert ours <= {"losses", "_typing", "tokens", "types", "entry", "randomness"}

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from docutils import nodes
 from docutils.parsers.rst.states import Inliner
@@ -20,12 +17,17 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 
+from kdcore.publishing.addresses import base, repository
+from kdcore.publishing.pages.places import address_of, places_in
+
 PROVIDERS = ("github", "gitlab", "bitbucket")
 MATHJAX = ("tex-chtml.js", "output/chtml/fonts", "input/tex/extensions", "a11y/assistive-mml.js")
 THEBE = ("thebe", "THEBE")
 WITH_SOURCE = ("kdcore.losses", "kdcore.schemes")
 ROLE = re.compile(r"\{((?:cite|py):\w+|ref|eq|doc|math)\}`")
 PLACE = re.compile(r"^( *)(Survey|Paper): ")
+ORIGINS = {"published by others": "kd-others", "committed record": "kd-committed", "this build": "kd-build"}
+ORIGIN = re.compile("|".join(ORIGINS))
 ERRATUM = re.compile(r"\b[ZSHNX]-\d\d\b(?![`>])")
 
 
@@ -35,48 +37,6 @@ def chinese(name: str, rawtext: str, text: str, line: int, inliner: Inliner, opt
 
 
 # ---------------------------------------------------------------- addresses
-
-
-def public(address: str) -> str:
-    """A repository's address as a browser wants it; empty where it is not one that others could open.
-
-    >>> public("git@github.com:someone/thing.git")
-    'https://github.com/someone/thing'
-    >>> public("https://name:secret@gitlab.com/someone/thing")
-    'https://gitlab.com/someone/thing'
-    >>> public("/srv/git/thing.git"), public("http://localhost:3000/a/b"), public("ssh://git@10.0.0.7/a/b")
-    ('', '', '')
-    """
-    if short := re.fullmatch(r"[\w.-]+@([\w.-]+):(?!/)(.+)", address):
-        address = f"ssh://{short[1]}/{short[2]}"
-    parts = urlsplit(address)
-    host = parts.hostname or ""
-    owner_and_name = parts.path.strip("/").removesuffix(".git")
-    named = re.fullmatch(r"[\w-]+(\.[\w-]+)*\.[a-z]{2,}", host) and not host.endswith((".local", ".internal", ".lan"))
-    if parts.scheme not in ("http", "https", "ssh", "git") or not named or "/" not in owner_and_name:
-        return ""
-    return f"https://{host}/{owner_and_name}"
-
-
-def repository(root: Path) -> str:
-    """Where the clone came from: the workflow's own word, else git's."""
-    if name := os.environ.get("GITHUB_REPOSITORY"):
-        return public(f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{name}")
-    try:
-        asked = subprocess.run(
-            ["git", "remote", "get-url", "origin"], cwd=root, capture_output=True, text=True, timeout=20
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return public(asked.stdout.strip())
-
-
-def base(repository: str) -> str:
-    """Where the book will stand, as far as anybody has said so."""
-    if told := os.environ.get("KDCORE_BOOK_URL"):
-        return told.rstrip("/") + "/"
-    owner, _, name = os.environ.get("GITHUB_REPOSITORY", "").partition("/")
-    return f"https://{owner}.github.io/{name}/" if name and "//github.com/" in repository else ""
 
 
 def configure(app: Sphinx, config: Config) -> None:
@@ -156,6 +116,70 @@ def provenance(app: Sphinx, doctree: nodes.document) -> None:
     doctree += nodes.container("", title, fields, classes=["kd-made"])
 
 
+def linked_back(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """``zhao2026 eq. 10`` in running text leads to the line of that equation on the survey's page."""
+    for home in [*doctree.findall(lambda node: isinstance(node, nodes.TextElement) and not apart(node))]:
+        texts = [*home.findall(nodes.Text)]
+        said = "".join(text if not inside(text) else blank(text) for text in texts)
+        found, start = [*places_in(said)], 0
+        for text in texts if found else ():
+            own = [(one - start, end - start, place) for one, end, place in found if start <= one < start + len(text)]
+            start += len(text)
+            replace(app, docname, text, own)
+
+
+def replace(app: Sphinx, docname: str, text: nodes.Text, places: list[tuple[int, int, tuple]]) -> None:
+    """A text with links in place of the places that it names."""
+    parts, at = [], 0
+    for start, end, place in places:
+        page, anchor = address_of(*place)
+        if page in app.env.all_docs and page != docname:
+            link = nodes.reference("", text[start:end], internal=True)
+            link["refuri"] = f"{app.builder.get_relative_uri(docname, page)}#{anchor}"
+            parts, at = [*parts, nodes.Text(text[at:start]), link], end
+    if parts:
+        text.parent.replace(text, [*parts, nodes.Text(text[at:])])
+
+
+def apart(node: nodes.TextElement) -> bool:
+    """A part of a longer text, or one that is no running text."""
+    kinds = (nodes.title, nodes.literal_block, nodes.math_block, nodes.raw, nodes.reference)
+    return isinstance(node, (*kinds, nodes.Inline)) or isinstance(node.parent, nodes.TextElement)
+
+
+def blank(text: nodes.Text) -> str:
+    """As long as a text that is a link, code or mathematics; the link to a source ends what a survey says."""
+    link = isinstance(text.parent, nodes.reference) and not re.match(ERRATUM, text)
+    return ("[" if link else " ").ljust(len(text), " ")
+
+
+def marked(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Where numbers come from is seen at a glance: in captions, heads of tables and the lines under them."""
+    for home in doctree.findall(lambda node: isinstance(node, nodes.caption | nodes.title | nodes.thead) or said(node)):
+        if isinstance(home, nodes.title) and not isinstance(home.parent, nodes.table):
+            continue
+        for text in [*home.findall(nodes.Text)]:
+            parts, at = [], 0
+            for found in ORIGIN.finditer(text):
+                mark = nodes.inline("", found[0], classes=["kd-origin", ORIGINS[found[0]]])
+                parts, at = [*parts, nodes.Text(text[at : found.start()]), mark], found.end()
+            if parts:
+                text.parent.replace(text, [*parts, nodes.Text(text[at:])])
+
+
+def said(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.container) and "kd-provenance" in node["classes"]
+
+
+def inside(text: nodes.Text) -> bool:
+    """Whether a text is a link, a title, code or mathematics already."""
+    kinds = (nodes.reference, nodes.title, nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.raw)
+    at = text.parent
+    while at is not None and not isinstance(at, kinds):
+        at = at.parent
+    return at is not None
+
+
 def listed(values: dict[str, str], first: str) -> str:
     """Names and values in one line, the one that a reader looks for first."""
     return ", ".join(f"{name} {value}" for name, value in sorted(values.items(), key=lambda item: item[0] != first))
@@ -214,6 +238,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("viewcode-find-source", source_of)
     app.connect("env-check-consistency", forget_empty)
     app.connect("doctree-read", provenance)
+    app.connect("doctree-resolved", linked_back)
+    app.connect("doctree-resolved", marked)
     app.connect("html-page-context", tidy, priority=900)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -36,8 +36,11 @@ class Chapter(NamedTuple):
 def _chapter(number: int, key: str, title: str, zh: str, *modules: str) -> Chapter:
     slug = key.replace("-", "_")
     homes = (*modules, f"claims/{slug}")
-    return Chapter(title, zh, tuple(f"kdcore/{home}" for home in homes), f"notebooks/{number:02d}_{slug}.ipynb")
+    notebook = f"notebooks/{number:02d}_{_NOTEBOOKS.get(key, slug)}.ipynb"
+    return Chapter(title, zh, tuple(f"kdcore/{home}" for home in homes), notebook)
 
+
+_NOTEBOOKS = {"vit": "transformers", "llm": "language_models"}  # whose notebook is not called after its key
 
 _TOLD = (
     ("foundations", "Foundations", "基础知识", "losses/response", "schemes/offline"),
@@ -47,6 +50,8 @@ _TOLD = (
     ("relation", "Matching relations", "基于关系与结构化知识", "losses/relation"),
     ("contrastive", "Contrastive losses", "对比蒸馏", "losses/contrastive", "schemes/offline"),
     ("adversarial", "Losses with a critic", "对抗式蒸馏", "losses/adversarial", "schemes/online", "schemes/offline"),
+    ("vit", "Vision transformers", "视觉 Transformer 蒸馏", "losses/transformer"),
+    ("llm", "Language models", "大语言模型蒸馏", "losses/sequence", "losses/transformer", "schemes/offline"),
     ("online", "Learning from each other", "在线蒸馏", "schemes/online"),
     ("self", "Learning from oneself", "自蒸馏", "losses/self_distillation", "schemes/self_distillation"),
     ("multi-teacher", "Several teachers", "多教师蒸馏", "losses/multi_teacher", "schemes/multi_teacher"),
@@ -60,8 +65,6 @@ _TOLD = (
     ),
     ("cross-modal", "Across modalities", "跨模态蒸馏", "schemes/cross_modal", "applications"),
     ("lifelong", "Lifelong learning", "终身蒸馏", "schemes/lifelong"),
-    ("vit", "Vision transformers", "视觉 Transformer 蒸馏", "losses/transformer"),
-    ("llm", "Language models", "大语言模型蒸馏", "losses/sequence", "losses/transformer", "schemes/offline"),
     ("compression", "With other compression", "与其他压缩技术融合", "compression"),
     (
         "fusion",
@@ -105,7 +108,12 @@ _TOLD = (
 CHAPTERS = {told[0]: _chapter(number, *told) for number, told in enumerate(_TOLD, start=1)}
 
 # Rows that another chapter's notebook cannot do without.
-TOLD_ELSEWHERE = {"t2-gradient-scaling": "foundations", "high-temperature-logit-matching": "foundations"}
+TOLD_ELSEWHERE = {
+    "t2-gradient-scaling": "foundations",
+    "high-temperature-logit-matching": "foundations",
+    "factor-transfer": "feature",
+    "relation-heterogeneous-claim": "relation",
+}
 
 # A table's row and the experiment that fills it; either name is accepted everywhere.
 ALIASES = {

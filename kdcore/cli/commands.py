@@ -11,7 +11,6 @@ from kdcore.cli import library, results, runs
 app = typer.Typer(
     name="kdcore",
     help="Knowledge distillation, reproduced: losses and schemes of the surveys, their experiments and tables.",
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 110},

@@ -2,29 +2,75 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kdcore.cli import names
 from kdcore.cli.answers import DONE, FAILED, columns, say
 from kdcore.experiments.types import unknown
+
+if TYPE_CHECKING:
+    from kdcore.catalogue import Listed
 
 
 def methods(
     kind: Annotated[str, typer.Option(help="Only these: loss, scheme, fusion, model, application, mechanism.")] = "",
+    chapter: Annotated[
+        str,
+        typer.Option(help="Only rows of this chapter, as `kdcore coverage` names it.", autocompletion=names.chapters),
+    ] = "",
+    needs: Annotated[
+        str, typer.Option(help="Only losses that need all of these, as in features,labels.", autocompletion=names.needs)
+    ] = "",
+    with_: Annotated[
+        str,
+        typer.Option("--with", help="Only losses that get by with these, as in logits.", autocompletion=names.needs),
+    ] = "",
 ) -> None:
-    """List what is implemented, by key."""
-    from kdcore.catalogue import entries
+    """List what is implemented, by key, and what each loss needs of networks and batch."""
+    from kdcore.catalogue import CHAPTERS, entries
+    from kdcore.catalogue.needs import WORDS
+    from kdcore.catalogue.needs import needs as needed
 
     found = [entry for entry in entries() if entry.kind != "table"]
     kinds = sorted({entry.kind for entry in found})
     if kind and kind not in kinds:
         raise unknown("kind", kind, kinds)
-    chosen = [entry for entry in found if kind in ("", entry.kind)]
-    print(columns([[entry.key, entry.kind, entry.note] for entry in sorted(chosen)], ["key", "kind", "note"]))
+    if chapter and chapter not in CHAPTERS:
+        raise unknown("chapter", chapter, tuple(CHAPTERS))
+    asked, there = _words(needs, WORDS), _words(with_, WORDS)
+    chosen = [entry for entry in found if kind in ("", entry.kind) and chapter in ("", chapter_of(entry, found))]
+    of_losses, rows = needed(), []
+    for entry in sorted(chosen):
+        told = of_losses.get(entry.key, ())
+        if (not asked or asked <= set(told)) and (not there or (told and set(told) <= there)):
+            rows.append([entry.key, entry.kind, ", ".join(told), entry.note])
+    print(columns(rows, ["key", "kind", "needs", "note"]))
 
 
-def show(key: Annotated[str, typer.Argument(help="A key of the catalogue or of the surveys' inventory.")]) -> None:
+def _words(text: str, known: tuple[str, ...]) -> set[str]:
+    """Words separated by commas, each of them a known one."""
+    words = {word.strip() for word in text.split(",") if word.strip()}
+    if stranger := next((word for word in sorted(words) if word not in known), None):
+        raise unknown("need", stranger, known)
+    return words
+
+
+def chapter_of(entry: Listed, entries: Sequence[Listed]) -> str:
+    """The chapter of an entry's row, or of the row that its variant belongs to."""
+    from kdcore.survey import rows
+
+    family = [entry.key, *(other.key for other in entries if other.make == entry.make)]
+    return next((rows()[key]["chapter"] for key in family if key in rows()), "")
+
+
+def show(
+    key: Annotated[
+        str, typer.Argument(help="A key of the catalogue or of the surveys' inventory.", autocompletion=names.keys)
+    ],
+) -> None:
     """Tell what a key stands for: formula, papers, places in the surveys, defaults, cost."""
     from kdcore.cli.showing import told
 
@@ -33,7 +79,10 @@ def show(key: Annotated[str, typer.Argument(help="A key of the catalogue or of t
 
 def coverage(
     as_json: Annotated[bool, typer.Option("--json", help="Every row, for other programs.")] = False,
-    why: Annotated[str, typer.Option(metavar="KEY", help="What there is of one row and what it lacks.")] = "",
+    why: Annotated[
+        str,
+        typer.Option(metavar="KEY", help="What there is of one row and what it lacks.", autocompletion=names.keys),
+    ] = "",
 ) -> None:
     """Count what of the surveys is implemented, computed from the code."""
     from kdcore import catalogue
@@ -66,7 +115,10 @@ def experiments() -> None:
 
 
 def book(
-    profile: Annotated[str, typer.Option(help="How long experiments train: smoke, quick, short or paper.")] = "quick",
+    profile: Annotated[
+        str,
+        typer.Option(help="How long experiments train: smoke, quick, short or paper.", autocompletion=names.profiles),
+    ] = "quick",
     device: Annotated[str, typer.Option(help="Where they train, as torch names it.")] = "cpu",
     notebooks: Annotated[str, typer.Option(help="Names separated by commas or blanks; all by default.")] = "",
     jobs: Annotated[int | None, typer.Option(min=1, help="Notebooks at once; one a core by default.")] = None,

@@ -7,16 +7,22 @@ from typing import Annotated
 
 import typer
 
+from kdcore.cli import names
 from kdcore.cli.answers import DONE, FAILED, columns, say
 from kdcore.cli.runs import Folder
 from kdcore.experiments.types import unknown
 
 FORMATS = ("text", "csv", "latex", "bibtex", "json")
-Name = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="A name that `kdcore experiments` shows.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="EXPERIMENT", help="A name that `kdcore experiments` shows.", autocompletion=names.experiments
+    ),
+]
 
 
 def status(
-    experiment: Annotated[str, typer.Argument(help="Only this one.")] = "",
+    experiment: Annotated[str, typer.Argument(help="Only this one.", autocompletion=names.experiments)] = "",
     records: Folder = None,
 ) -> None:
     """Say of every experiment how far its runs are."""
@@ -40,22 +46,28 @@ def table(
     metric: Annotated[str, typer.Option(help="What is shown.")] = "accuracy",
     reference: Annotated[str, typer.Option(help="The row that the others are compared with.")] = "student",
     where: Annotated[str, typer.Option(help="local, published or both.")] = "both",
+    edition: Annotated[
+        str, typer.Option(metavar="HASH", help="Recompute a published edition; its caption names it.")
+    ] = "",
     records: Folder = None,
 ) -> None:
     """Show an experiment's results: mean, spread, differences, published values."""
     from kdcore import experiments
-    from kdcore.experiments.store import read
+    from kdcore.experiments import store
     from kdcore.reporting import result_table
+    from kdcore.reporting.editions import edition_named
 
     if format_ not in FORMATS:
         raise unknown("format", format_, FORMATS)
     if where not in ("local", "published", "both"):
         raise unknown("place of records", where, ("local", "published", "both"))
     asked = experiments.get(experiment)
-    found = read(asked.key, where, records)
+    older = edition_named(asked.key, edition, store.published_folder()) if edition else None
+    found = store.read(asked.key, "published" if older else where, records)
     if not found:
         raise unknown_records(asked.key)
-    made = result_table(found, asked, metric, reference, profile=profile or None, device=device or None)
+    kind = {"profile": profile or None, "device": device or None}
+    made = result_table(found, asked, metric, reference, edition=older, **kind)
     shown = {"text": made.text, "csv": made.csv, "latex": made.latex, "bibtex": made.bibtex, "json": made.json}
     print(shown[format_]().rstrip("\n"))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kdcore.cli import names
 from kdcore.cli.answers import columns, say
 from kdcore.experiments.types import SCALES, SEARCH
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from kdcore.experiments.requests import Request
     from kdcore.experiments.store import Record
 
-Profile = Annotated[str, typer.Option(help="The size: smoke, quick, short or paper.")]
+Profile = Annotated[str, typer.Option(help="The size: smoke, quick, short or paper.", autocompletion=names.profiles)]
 Device = Annotated[str, typer.Option(help="Where to train, as torch names it: cpu, cuda, cuda:1.")]
 Folder = Annotated[Path | None, typer.Option("--records", metavar="DIR", help="Folder of the records.")]
 Precision = Annotated[str | None, typer.Option(help="float32 or bfloat16, in place of the recipe's.")]
@@ -27,7 +28,9 @@ Budget = Annotated[
 
 
 def run(
-    experiment: Annotated[str, typer.Argument(help="A name that `kdcore experiments` shows.")],
+    experiment: Annotated[
+        str, typer.Argument(help="A name that `kdcore experiments` shows.", autocompletion=names.experiments)
+    ],
     profile: Profile = "quick",
     methods: Annotated[str, typer.Option(help="Rows or methods, separated by commas; all by default.")] = "",
     seeds: Annotated[str, typer.Option(help="0, 0,1,2 or 0-4; the profile's by default.")] = "",
@@ -67,7 +70,9 @@ def train(
     teacher: Annotated[
         str, typer.Option(help="A public checkpoint, or EXPERIMENT or EXPERIMENT/ROW that trains it.")
     ] = "",
-    method: Annotated[str, typer.Option(help="A key of the catalogue; none for plain training.")] = "",
+    method: Annotated[
+        str, typer.Option(help="A key of the catalogue; none for plain training.", autocompletion=names.keys)
+    ] = "",
     data: Annotated[str, typer.Option(help="A data set by name.")] = "",
     profile: Profile = "quick",
     steps: Annotated[int | None, typer.Option(min=1, help="Steps, in place of the profile's length.")] = None,

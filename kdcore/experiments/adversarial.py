@@ -36,7 +36,7 @@ def together(key: str, source: str, weight: float, roles: tuple[str, ...] = (), 
 
 STUDENT = Row("student", settings=STUDENT_ROW.settings, source=STUDENT_ROW.source, keep=True)
 KD = Row("kd", settings=KD_ROW.settings, source=KD_ROW.source, search=KD_ROW.search, keep=True)
-GAN_KD = matching("gan-kd", "si2023 eq. 9 and 10 as they must read (errata S-01, S-02); weight 1 is ours", keep=True)
+GAN_KD = matching("gan-kd", "si2023 eq. 9 and 10 as they must read (errata S-01, S-02), of probabilities", keep=True)
 ONLINE = together(
     "online-adversarial-kd",
     "the equations of a public account; temperature, sizes and the game's rate are ours",
@@ -52,14 +52,14 @@ ADVERSARIAL = Experiment(
         KD,
         GAN_KD,
         matching("cgan-kd", "si2023 section 2.3.5; the parts of the paper, weights ours"),
-        matching("feature-discriminator-kd", "si2023 section 2.3.5; sizes and weight ours"),
+        matching("feature-discriminator-kd", "si2023 section 2.3.5; sizes and weight ours", 0.1),
         matching("anc", "huang2022 section 6.1; no labels, sizes and weights ours"),
         matching("bss", "T = 3, attack of ten steps, weights that fall over training: the authors' code", 2.0),
         Row(
             "adversarial-portable-student",
             settings={"scheme": "adversarial-portable-student"},
             source="huang2022 section 5.3; sizes and weights ours",
-            search={"weight": 1.0},
+            search={"weight": 0.1},
         ),
         ONLINE,
         together("ms-mgans", "si2023 section 2.3.5; the abstract's parts, numbers ours", 0.1, ("teacher_network",)),

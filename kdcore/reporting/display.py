@@ -15,6 +15,7 @@ from kdcore.reporting.markup import Grid, to_html
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 KINDS = {"csv": "CSV", "tex": "LaTeX", "bib": "BibTeX", "json": "JSON", "svg": "SVG"}
+CITE = "Cite this table"
 TYPES = {"csv": "text/csv", "tex": "application/x-tex", "bib": "application/x-bibtex", "json": "application/json"}
 
 
@@ -67,4 +68,8 @@ def table_bundle(
         markdown += "\n\n" + fenced("container", "kd-note", {}, "\n\n".join(below))
         page += f"\n<p>{to_html(' '.join(notes))}</p>" if notes else ""
         page += f"\n<p>Download: {links}</p>" if links else ""
+    if entry := next((text.strip() for file, text in files.items() if file.endswith(".bib")), ""):
+        shown = f"```bibtex\n{entry}\n```"
+        markdown += "\n\n" + fenced("dropdown", CITE, {"class-container": "kd-cite"}, shown)
+        page += f"\n<details><summary>{CITE}</summary><pre>{html.escape(entry)}</pre></details>"
     return {"text/markdown": markdown, "text/html": f'<div class="kd-table">\n{page}\n</div>', "text/plain": text}

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kdcore.entry import Refusal
 from kdcore.reporting.formatting import counted
 
 UNDATED = "undated"
@@ -113,6 +114,21 @@ def published_editions(experiment: str, folder: Path = RECORDS) -> Editions:
     return read_editions(folder / f"{experiment}.editions.jsonl")
 
 
+def edition_named(experiment: str, short: str, folder: Path = RECORDS) -> Edition:
+    """The published edition of an experiment with this hash; its first digits are enough where they are its alone.
+
+    Raises:
+        Refusal: there is none, or more than one.
+    """
+    known = published_editions(experiment, folder).entries
+    found = {one.short: one for one in known if short and one.short.startswith(short)}
+    if len(found) == 1:
+        return next(iter(found.values()))
+    there = ", ".join(map(str, known)) or "none that is published"
+    many = "more than one edition" if found else "no edition"
+    raise Refusal(f"{experiment} has {many} {short or 'without a name'}, it has {there}")
+
+
 def changelog(editions: Mapping[str, Sequence[Edition]]) -> str:
     """What was published when and why, newest first, as Markdown."""
     entries = [(one.date, key, place) for key, several in editions.items() for place, one in enumerate(several)]
@@ -131,3 +147,13 @@ def _entry(editions: Sequence[Edition], place: int) -> str:
     new, gone = len(set(one.hashes) - before), len(before - set(one.hashes))
     change = f"{new} new" + (f", {gone} no longer shown" if gone else "")
     return f"edition {one.short} ({counted(len(one.hashes), 'record')}, {change}): {one.why or 'no reason given'}"
+
+
+def methods_published(folder: Path = RECORDS) -> dict[str, set[str]]:
+    """Each experiment with committed records, and the catalogue's keys among them."""
+    found: dict[str, set[str]] = {}
+    for path in sorted(folder.glob("*.jsonl")):
+        if not path.stem.endswith(".editions"):
+            records = map(json.loads, filter(None, path.read_text(encoding="utf-8").splitlines()))
+            found[path.stem] = {str(record.get("method")) for record in records}
+    return found

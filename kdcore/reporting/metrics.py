@@ -59,6 +59,9 @@ METRICS = {
         _percentage("ece", "expected calibration error", "lower"),
         Metric("cross_entropy", "cross-entropy", "nats", "nats", better="lower"),
         Metric("perplexity", "perplexity", better="lower"),
+        Metric("nats_per_character", "nats a character", "nats", "nats", better="lower"),
+        Metric("reader_nats", "the teacher's need for a drawn character", "nats", "nats", better="lower"),
+        Metric("reader_nats_greedy", "the teacher's need for a likeliest character", "nats", "nats"),
     )
 }
 

@@ -1,4 +1,4 @@
-"""What the surveys say, as data: rows, additions, equations, errata, published numbers, and the texts themselves.
+"""What the surveys say, as data: rows, additions, contents, equations, errata, published numbers, glossary.
 
 The files and their fields are described in README.md beside this module. Everything is read once and shared, so a
 caller copies before it changes anything.
@@ -67,8 +67,30 @@ class Erratum(TypedDict):
     open: NotRequired[str]
 
 
+class Section(TypedDict):
+    """A section of a text: our title, its own heading, the numbers and our titles of what it prints."""
+
+    title: str
+    zh: str
+    equations: NotRequired[list[int]]
+    figures: NotRequired[dict[int, str]]
+    tables: NotRequired[dict[int, str]]
+    formulas: NotRequired[list[str]]
+    parts: NotRequired[list[dict[str, str]]]
+
+
+class Word(TypedDict):
+    """A term: both names, one sentence, and the rows that use it, or the page where it is a term of the book's own."""
+
+    term: str
+    zh: str
+    means: str
+    rows: NotRequired[list[str]]
+    page: NotRequired[str]
+
+
 @cache
-def _read(name: str) -> list[Any]:
+def _read(name: str) -> Any:
     """One file of this folder; libyaml's parser where there is one, since Python's takes eight times as long."""
     return yaml.load((HERE / f"{name}.yaml").read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
@@ -98,6 +120,16 @@ def published() -> list[dict[str, Any]]:
 
 def surveys() -> list[dict[str, Any]]:
     return _read("surveys")
+
+
+def contents() -> dict[str, dict[str, Section]]:
+    """The sections of each text by its own numbers, in its order, with what is printed in them."""
+    return _read("contents")
+
+
+def glossary() -> list[Word]:
+    """Terms of the field in both languages."""
+    return _read("glossary")
 
 
 @cache

@@ -65,8 +65,8 @@ class Page:
         elif name == "Log.entryAdded" and values["entry"]["level"] == "error":
             self.faults.append(f"{values['entry']['text']} {values['entry'].get('url', '')}")
 
-    def visit(self, path: Path, query: str = "", size: tuple[int, int] = DESKTOP, scheme: str = "light") -> Page:
-        """Load a file as a reader without a network would, and wait until it has drawn itself."""
+    def visit(self, path: Path | str, query: str = "", size: tuple[int, int] = DESKTOP, scheme: str = "light") -> Page:
+        """Load a file as a reader without a network would, or an address, and wait until it has drawn itself."""
         self.requests.clear()
         self.faults.clear()
         width, height = size
@@ -75,7 +75,8 @@ class Page:
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone
         )  # fmt: skip
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        self.call("Page.navigate", url=path.resolve().as_uri() + query)
+        address = path if isinstance(path, str) else path.resolve().as_uri()
+        self.call("Page.navigate", url=address + query)
         self.until("document.readyState === 'complete'")
         self.run("window.MathJax && MathJax.startup ? MathJax.startup.promise.then(() => true) : true")
         return self

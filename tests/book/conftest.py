@@ -1,12 +1,16 @@
 """A small book of two notebooks, one of which raises, built once with this project's own configuration."""
 
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+AXE = "4.14.1"
 sys.path[:0] = [str(HERE), str(HERE.parent / "publishing")]
 
 TOLD = r"""(told)=
@@ -61,3 +65,20 @@ def page():
     pytest.importorskip("websocket", reason="websocket-client, which Jupyter brings, is not installed")
     with browser.browser() as tab:
         yield tab
+
+
+@pytest.fixture(scope="session")
+def axe():
+    """axe-core, fetched once where npm and a network are at hand."""
+    folder = ROOT / "_build" / "axe"
+    script = folder / "node_modules" / "axe-core" / "axe.min.js"
+    if not script.is_file():
+        if shutil.which("npm") is None:
+            pytest.skip("axe-core needs npm, which is not here")
+        command = ["npm", "install", "--silent", "--no-save", "--prefix", str(folder), f"axe-core@{AXE}"]
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            subprocess.run(command, check=True, timeout=120, capture_output=True, env=os.environ | {"CI": "1"})
+        except (subprocess.SubprocessError, OSError):
+            pytest.skip("axe-core could not be fetched")
+    return script.read_text()

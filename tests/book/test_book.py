@@ -1,10 +1,7 @@
 """What a reader meets: a built book, read from its folder in a browser without a network."""
 
-import os
 import re
 import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 from browser import DESKTOP, PHONE
@@ -12,9 +9,7 @@ from bs4 import BeautifulSoup
 
 from kdcore.publishing.checking import faults
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("index.html", "executed/01_good.html", "executed/02_raises.html", "search.html")
-AXE = "4.14.1"
 # Without `preload`, for which axe asks for the style sheets by script: a browser refuses that on files, and says so on
 # whatever page the tab shows by then.
 RULES = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'], preload: false}"
@@ -145,43 +140,3 @@ class TestInABrowser:
             page.run(f"{axe}; true")
             found = page.run(f"axe.run(document, {RULES}).then(told => told.violations.map(one => one.id))")
             assert found == []
-
-
-@pytest.fixture(scope="module")
-def axe():
-    """axe-core, fetched once where npm and a network are at hand."""
-    folder = ROOT / "_build" / "axe"
-    script = folder / "node_modules" / "axe-core" / "axe.min.js"
-    if not script.is_file():
-        if shutil.which("npm") is None:
-            pytest.skip("axe-core needs npm, which is not here")
-        command = ["npm", "install", "--silent", "--no-save", "--prefix", str(folder), f"axe-core@{AXE}"]
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            subprocess.run(command, check=True, timeout=120, capture_output=True, env=os.environ | {"CI": "1"})
-        except (subprocess.SubprocessError, OSError):
-            pytest.skip("axe-core could not be fetched")
-    return script.read_text()
-
-
-BUILT = ROOT / "_build" / "html"
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not (BUILT / "index.html").is_file(), reason="the book has not been built (make book)")
-class TestTheBookItself:
-    def test_every_link_anchor_and_file_is_there_and_every_picture_described(self):
-        assert faults(BUILT) == []
-
-    def test_every_page_fits_a_phone_and_typesets_its_formulas(self, page):
-        wrong = []
-        for path in sorted(BUILT.rglob("*.html")):
-            if "_static" in path.parts or "_modules" in path.parts:
-                continue
-            page.visit(path, size=PHONE)
-            outside = [one for one in page.requests if not one.startswith(("file:", "data:", "blob:"))]
-            wide = page.run("document.documentElement.scrollWidth - window.innerWidth")
-            errors = page.run("document.querySelectorAll('mjx-merror').length")
-            if outside or page.faults or wide > 0 or errors:
-                wrong.append((path.name, outside, list(page.faults), wide, errors))
-        assert wrong == []

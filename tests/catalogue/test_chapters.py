@@ -16,6 +16,10 @@ class TestChapters:
         first = [CHAPTERS[key].notebook for key in ("foundations", "mechanism", "response")]
         assert first == [f"notebooks/{name}.ipynb" for name in ("01_foundations", "02_mechanism", "03_response")]
 
+    def test_two_notebooks_have_names_of_their_own(self):
+        named = [CHAPTERS[key].notebook for key in ("vit", "llm")]
+        assert named == ["notebooks/08_transformers.ipynb", "notebooks/09_language_models.ipynb"]
+
     def test_a_module_may_be_a_file_or_a_package(self):
         response = CHAPTERS["response"]
         assert response.holds("kdcore/losses/response.py") and response.holds("kdcore/losses/response/decoupled.py")

@@ -378,7 +378,9 @@ class TestCoverage:
             f"There is the test class {TEST}::TestDKD.",
             f"There is a code cell of {NOTEBOOK} that calls it.",
         ]
-        assert "Missing: a class TestCrd in the mirrored test module, with an assertion about it." in why("crd")
+        missing = [line for line in why("crd", plant(whole())).splitlines() if line.startswith("Missing: ")]
+        assert "Missing: a class TestCrd in the mirrored test module, with an assertion about it." in missing
+        assert len(missing) == 3 and "crd_loss" in missing[0] and "06_contrastive" in missing[2]
 
     def test_a_misspelt_key_is_answered_with_the_nearest(self, tmp_path):
         with pytest.raises(Refusal, match="'dkdd' is no row of the inventory, the nearest is 'dkd'"):

@@ -64,22 +64,56 @@ class TestMethods:
         lines = [line.split()[:2] for line in kdcore("methods").out.splitlines()]
         assert ["kd", "loss"] in lines and ["distillation", "scheme"] in lines
 
+    def test_of_one_chapter_with_the_variants_of_its_rows(self, kdcore):
+        keys = [line.split()[0] for line in kdcore("methods", "--chapter", "response").out.splitlines()[1:]]
+        assert {"dkd", "dkd-zhao2026"} <= set(keys) and "kd" not in keys
+
+    def test_that_need_something(self, kdcore):
+        said = kdcore("methods", "--needs", "logits,labels").out.splitlines()[1:]
+        assert any(line.startswith("dkd ") for line in said)
+        assert all("logits, labels" in line for line in said)
+
+    def test_that_get_by_with_something(self, kdcore):
+        keys = {line.split()[0] for line in kdcore("methods", "--with", "logits").out.splitlines()[1:]}
+        assert "kd" in keys and not keys & {"dkd", "fitnet-joint", "crld"}
+
+    @pytest.mark.parametrize(
+        ("option", "wrong", "right"), [("--needs", "logit", "logits"), ("--chapter", "respons", "response")]
+    )
+    def test_a_wrong_word_gets_the_nearest_right_one(self, kdcore, option, wrong, right):
+        answer = kdcore("methods", option, wrong)
+        assert answer.status == 2 and f"the nearest is '{right}'" in answer.err
+
     def test_of_one_kind(self, kdcore):
         lines = kdcore("methods", "--kind", "scheme").out.splitlines()[1:]
         assert lines and {line.split()[1] for line in lines} == {"scheme"}
 
 
 class TestShow:
-    def test_tells_formula_papers_places_defaults_and_cost(self, kdcore):
+    def test_tells_formula_paper_places_defaults_with_their_source_needs_and_cost(self, kdcore):
         said = kdcore("show", "dkd").out
-        for part in ("formula (dkd_loss)", "papers: Zhao", "places: zhao2026", "beta=8.0", "erratum Z-01", "cost: "):
+        for part in ("formula: L = T^2", "paper: Zhao", "places: zhao2026", "beta = 8.0: weight", "the authors' for"):
             assert part in said
+        for part in (
+            "  Z-01: The target term",
+            "needs: logits, labels",
+            "cost: ",
+            "test: tests/",
+            "notebook: notebooks/",
+        ):
+            assert part in said
+
+    @pytest.mark.parametrize(("wrong", "right"), [("dkdd", "dkd"), ("fitnets", "fitnet")])
+    def test_a_wrong_name_gets_the_nearest_right_one(self, kdcore, wrong, right):
+        answer = kdcore("show", wrong)
+        assert answer.status == 2 and f"the nearest is '{right}'" in answer.err
 
     def test_a_step_with_two_views_costs_about_twice_that_with_one(self):
         from kdcore.experiments.cost import cost_of
 
         assert 1.9 < cost_of("crld").arithmetic / cost_of("kd").arithmetic < 2.1
         assert cost_of("kd").parameters == 0 < cost_of("pad").parameters
+        assert cost_of("jacobian-matching").arithmetic > 2 * cost_of("kd").arithmetic  # a gradient inside a loss
 
     def test_a_row_that_nobody_has_written_yet_is_told_too(self, kdcore):
         answer = kdcore("show", "huang-table5")

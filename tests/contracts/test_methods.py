@@ -24,7 +24,11 @@ def learnable(held, seen: set[int]) -> list[Tensor]:
 
 
 # Where part of a loss is a constant by design, differences see what gradients do not: this takes that part out.
-WITHOUT_CONSTANTS = {"dtd": {"bias": 0.0}, "dtd-cwsm": {"bias": 0.0}}
+WITHOUT_CONSTANTS = {"dtd": {"bias": 0.0}, "dtd-cwsm": {"bias": 0.0}, "wsld": {"weighted": False}}
+
+
+# Methods that jump where a map has directions without strength, as the maps here have; see `JUMPS` of test_losses.py.
+JUMPS = {"kdsvd": "eigenvectors", "mhgd": "eigenvectors"}
 
 
 def finite(made) -> bool:
@@ -53,6 +57,8 @@ class TestEveryMethod:
             assert all(0 <= term.weight_at(progress) < 1e5 for progress in (0.0, 0.5, 1.0))
 
     def test_gradients_are_right(self, method, world):
+        if method.key in JUMPS:
+            pytest.skip(f"differences are taken on maps of full rank in its own tests: {JUMPS[method.key]}")
         settings = method.settings | WITHOUT_CONSTANTS.get(method.key, {})
         made = world(method._replace(settings=settings), size=3, dtype=torch.float64)
         made.method.double()

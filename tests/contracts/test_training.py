@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -12,6 +15,7 @@ from torch import Tensor, nn
 
 from kdcore.engine import Recipe, Run, fit
 from kdcore.engine.setting import setting_of
+from kdcore.models.vit import VisionTransformer
 from kdcore.randomness import generator, seeded
 from kdcore.schemes.offline import Distillation
 from kdcore.types import Batch, Clock, Data, Entry, Outputs, Refusal, Task
@@ -55,16 +59,37 @@ def trained(network: nn.Module, data: Data, steps: int) -> nn.Module:
     return network.eval().requires_grad_(False)
 
 
+def tokens(width: int, layers: int, distilled: bool = False) -> VisionTransformer:
+    return VisionTransformer(
+        4, size=8, patch=4, width=width, layers=layers, heads=2, distilled=distilled, normalisation="digits"
+    )
+
+
+class Pair(NamedTuple):
+    student: Callable[[], nn.Module]
+    teacher: Callable[[], nn.Module]
+    recipe: Recipe
+
+
+# Convolutions, of one width for methods that refuse two, and tokens for methods that refuse these; from weights of
+# 0.02, small steps of SGD lead nowhere.
+PAIRS = (
+    Pair(lambda: Net(4), lambda: Net(8), RECIPE),
+    Pair(lambda: Net(8), lambda: Net(8), RECIPE),
+    Pair(lambda: tokens(6, 2, distilled=True), lambda: tokens(8, 3), replace(RECIPE, optimizer="adam")),
+)
+
+
 @pytest.fixture(scope="module")
-def task() -> tuple[Data, nn.Module]:
+def task() -> tuple[Data, list[tuple[Pair, nn.Module]]]:
     data = patterns()
-    return data, trained(seeded(lambda: Net(8), 0, "teacher"), data, 60)
+    return data, [(pair, trained(seeded(pair.teacher, 0, "teacher"), data, 60)) for pair in PAIRS]
 
 
-def run(entry: Entry, data: Data, teacher: nn.Module) -> Run:
-    student = seeded(lambda: Net(4), 0, "student")
+def run(entry: Entry, data: Data, pair: Pair, teacher: nn.Module) -> Run:
+    student = seeded(pair.student, 0, "student")
     method = seeded(lambda: entry.make.build(setting_of(student, teacher, data), **entry.settings), 0, "method")
-    return Run(entry.key, Distillation(student, teacher, method), data, RECIPE, 0)
+    return Run(entry.key, Distillation(student, teacher, method), data, pair.recipe, 0)
 
 
 @torch.no_grad()
@@ -82,13 +107,26 @@ def bits(modules: Iterable[nn.Module]) -> list[Tensor]:
     return [value.clone() for module in modules for value in module.state_dict().values()]
 
 
+# Methods whose goal moves while they learn, and why; their own tests show with the goal held that they learn.
+MOVING = {
+    "MHGD": "the graphs that are matched are learned in a stage between",
+    "CRD": "the banks follow both networks, and other samples come nearer while they do",
+    "CRCD": "the banks follow both networks, and other samples come nearer while they do",
+    "CurriculumTemperature": "the temperature is moved to raise the loss",
+    "DELTA": "the weights of the channels are measured at the first step, and are equal before",
+    "TOFD": "the teacher's classifiers learn in a stage before",
+}
+
+
 class TestEveryMethodTrains:
     def test_lowers_its_loss_leaves_the_teacher_alone_and_repeats_itself(self, method: Entry, task):
-        data, teacher = task
-        try:
-            first, second = run(method, data, teacher), run(method, data, teacher)
-        except Refusal:
-            pytest.skip("serves texts; trained with its tests in tests/losses/test_sequence.py")
+        data, pairs = task
+        for pair, teacher in pairs:
+            with contextlib.suppress(Refusal):
+                first, second = (run(method, data, pair, teacher) for _ in range(2))
+                break
+        else:
+            pytest.skip("serves texts; trained with its tests in tests/losses")
         before, start = bits([teacher]), matched(first.scheme, data, teacher)
         for one in (first, second):
             fit([one])
@@ -100,4 +138,4 @@ class TestEveryMethodTrains:
     def _learned(self, scheme: Distillation, start: float, end: float) -> None:
         """Against a critic that learns too, falling is not promised: there its own test has each side rest in turn."""
         (method,) = scheme.methods
-        assert end < start or method.critics()
+        assert end < start or method.critics() or type(method).__name__ in MOVING

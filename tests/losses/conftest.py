@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import yaml
 from torch import Tensor
 
 from kdcore.types import Batch, Clock, Data, Outputs, Task
-
-REFERENCE = Path(__file__).parents[1] / "reference"
 
 
 def sines(*shape: int, speed: float, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -42,17 +38,6 @@ def pair(case: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
 @pytest.fixture
 def maps() -> tuple[Tensor, Tensor]:
     return sines(4, 6, 4, 4, speed=0.7).requires_grad_(), sines(4, 6, 4, 4, speed=1.3)
-
-
-@pytest.fixture
-def reference() -> Callable[[str], list[dict[str, Any]]]:
-    """All cases of a key, each with what is said of its source."""
-
-    def read(key: str) -> list[dict[str, Any]]:
-        sources = yaml.safe_load((REFERENCE / f"{key}.yaml").read_text(encoding="utf-8"))
-        return [source | case for source in sources for case in source["cases"]]
-
-    return read
 
 
 @pytest.fixture

@@ -12,15 +12,17 @@ import yaml
 from clones import ROOT, cell, clone, notebook
 
 from kdcore import catalogue, survey
-from kdcore.publishing.pages import SECTIONS, generate
+from kdcore.publishing.pages import generate
+from kdcore.publishing.pages.answers import Answers, Made
+from kdcore.publishing.pages.behind import said_behind
 from kdcore.publishing.pages.coverage import coverage_page
 from kdcore.publishing.pages.errata import errata_parts
-from kdcore.publishing.pages.front import doors, state
+from kdcore.publishing.pages.front import DOORS, chapter_map, doors, state
+from kdcore.publishing.pages.glossary import glossary_page
 from kdcore.publishing.pages.implementations import implementations_page
 from kdcore.publishing.pages.links import Links, address, anchor
 from kdcore.publishing.pages.methods import GROUPS, SURVEYS, leaf, map_page, sections_of
-from kdcore.publishing.pages.reference import api_page, api_pages, defined
-from kdcore.publishing.pages.surveys import place_of, survey_page
+from kdcore.publishing.pages.reference import api_pages, defined
 from kdcore.publishing.project import Project
 
 CHAPTERS = {"one": catalogue.Chapter("First", "第一章", (), "notebooks/01_one.ipynb")}
@@ -38,7 +40,7 @@ STATE = {
     "named-row": {"implemented": False},
 }
 LINKS = Links({"done-row": "executed/01_one"}, frozenset(STATE))
-TITLES = yaml.safe_load(SECTIONS.read_text())
+TITLES = survey.contents()
 
 
 def line(page, key):
@@ -161,44 +163,45 @@ class TestErrata:
         assert set(re.findall(r"\{include\} generated/errata/(\S+)", page)) == set(parts)
 
 
-class TestSurveyPages:
-    @pytest.mark.parametrize("name", SURVEYS)
-    def test_every_numbered_equation_stands_in_its_section(self, name):
-        equations = [one for one in survey.equations() if one["survey"] == name]
-        assert {place_of(one, survey.inventory(), name) for one in equations} <= set(TITLES[name])
-        text = next(one for one in survey.surveys() if one["id"] == name)
-        page = survey_page(text, survey.inventory(), equations, survey.errata(), TITLES[name], LINKS)
-        assert re.findall(r"^\*\*Equation (\d+)\*\*", page, re.M) == [str(one["number"]) for one in equations]
-
-    def test_a_corrected_equation_shows_both_forms(self):
-        entry = {"id": "zhao2026-1", "survey": "zhao2026", "number": 1, "title": "T", "latex": "a", "corrected": "b",
-                 "rows": ["done-row"]}  # fmt: skip
-        text = {"id": "zhao2026", "zh": "综述", "title": "A survey", "cite": "zhao2026"}
-        page = survey_page(text, ROWS, [entry], [], TITLES["zhao2026"], LINKS)
-        assert "```{math}\na\n```\nImplemented as\n\n```{math}\nb\n```" in page
-
-
 class TestReference:
-    def test_each_public_module_that_defines_something_has_a_section(self, tmp_path):
+    @pytest.fixture
+    def package(self, tmp_path):
         package = tmp_path / "kdcore"
         (package / "losses" / "deep").mkdir(parents=True)
         (package / "losses" / "__init__.py").write_text("from kdcore.losses.one import f\n")
         (package / "losses" / "one.py").write_text("def f(): ...\ndef _g(): ...\nclass C: ...\n")
         (package / "losses" / "_private.py").write_text("def f(): ...\n")
-        (package / "losses" / "deep" / "two.py").write_text("def h(): ...\n")
-        page = api_page(package, "losses", "What is matched.")
-        assert re.findall(r"automodule:: (\S+)\n   :members: (.*)", page) == [
-            ("kdcore.losses.one", "f, C"),
-            ("kdcore.losses.deep.two", "h"),
+        (package / "losses" / "deep" / "__init__.py").write_text('"""Deep ones.\n\nMore."""\n')
+        (package / "losses" / "deep" / "two.py").write_text('def h():\n    """Do it.\n\n    Well."""\n')
+        return package
+
+    def test_each_public_module_that_defines_something_has_a_section(self, package):
+        page = api_pages(package)["losses.md"]
+        assert re.findall(r"auto(\w+):: (\S+)", page) == [
+            ("module", "kdcore.losses.one"),
+            ("function", "kdcore.losses.one.f"),
+            ("class", "kdcore.losses.one.C"),
         ]
+
+    def test_each_package_of_losses_has_a_page_of_its_own(self, package):
+        pages = api_pages(package)
+        assert "## {doc}`losses-deep`" in pages["losses.md"]
+        assert '- <a href="losses-deep.html#kdcore.losses.deep.two.h"><code>h</code></a>: Do it.' in pages["losses.md"]
+        assert pages["losses-deep.md"].startswith("(api-losses-deep)=\n# kdcore.losses.deep\n\nDeep ones.\n")
+        assert re.findall(r"autofunction:: (\S+)", pages["losses-deep.md"]) == ["kdcore.losses.deep.two.h"]
 
     def test_a_module_that_only_passes_names_on_defines_none(self, tmp_path):
         (tmp_path / "gather.py").write_text("from other import f\n__all__ = ['f']\n")
-        assert defined(tmp_path / "gather.py") == []
+        assert defined(tmp_path / "gather.py") == {}
 
     def test_each_page_of_the_toc_is_made(self):
         toc = (ROOT / "book" / "_toc.yml").read_text()
-        assert set(re.findall(r"generated/api/(\w+)", toc)) == {name.removesuffix(".md") for name in api_pages()}
+        named, made = (
+            set(re.findall(r"file: generated/api/([\w-]+)", toc)),
+            {one.removesuffix(".md") for one in api_pages()},
+        )
+        below = [one.removesuffix("-*") for one in re.findall(r"glob: generated/api/(\S+)", toc)]
+        assert named == {one for one in made if one.partition("-")[0] not in below or "-" not in one}
 
 
 class TestImplementations:
@@ -225,14 +228,88 @@ class TestFront:
         assert re.findall(r"^:link: (\S+)", doors(project), re.M) == ["/use"]
 
     def test_written_chapters_are_filled_and_the_others_lead_to_the_coverage(self, tmp_path):
-        project = Project(clone(tmp_path))
+        project, chapters = Project(clone(tmp_path)), {"response": CHAPTERS["one"]}
         covered = types.SimpleNamespace(counts=lambda *chapters: (1, 2))
-        assert 'class="kd-tile kd-open" href="generated/coverage.html#coverage-one"' in state(
-            project, covered, CHAPTERS
+        assert 'class="kd-tile kd-open" href="generated/coverage.html#coverage-response"' in chapter_map(
+            project, covered, chapters
         )
+        assert "0 of 1 chapters are written, and 1 of 2" in state(project, covered, chapters)
         project.executed.mkdir()
         (project.executed / "01_one.ipynb").write_text("{}")
-        assert 'class="kd-tile kd-done" href="executed/01_one.html"' in state(project, covered, CHAPTERS)
+        assert 'class="kd-tile kd-done" href="executed/01_one.html"' in chapter_map(project, covered, chapters)
+
+    def test_the_map_has_every_chapter_once(self, tmp_path):
+        covered = types.SimpleNamespace(counts=lambda *chapters: (1, 2))
+        told = chapter_map(Project(clone(tmp_path)), covered, catalogue.CHAPTERS)
+        assert told.count('class="kd-tile') == len(catalogue.CHAPTERS)
+
+    def test_the_page_has_the_five_doors_in_their_order_below_the_map(self):
+        page = (ROOT / "book" / "index.md").read_text()
+        assert page.index("front/hero.md") < page.index("front/doors.md")
+        assert [title for title, *_ in DOORS] == ["Read", "Use one loss", "Choose a loss", "Rerun", "Cite"]
+
+
+class TestGlossary:
+    PAGE = glossary_page(survey.glossary(), Links({}, frozenset(survey.rows())))
+
+    def test_every_word_has_both_names_one_sentence_and_a_place(self):
+        for word in survey.glossary():
+            assert re.search(r"[\u4e00-\u9fff]", word["zh"]) and word["term"].isascii()
+            assert re.fullmatch(r"[^.]+\.", word["means"]), word["term"]
+            assert set(word.get("rows", [])) <= set(survey.rows()) and (word.get("rows") or word.get("page"))
+
+    def test_no_word_stands_twice(self):
+        for field in ("term", "zh"):
+            found = Counter(word[field] for word in survey.glossary())
+            assert max(found.values()) == 1
+
+    def test_each_is_a_definition_in_the_order_of_the_alphabet(self):
+        terms = re.findall(r'<span id="term-[\w-]+">(.*?)</span>.*\n: ', self.PAGE)
+        assert len(terms) == len(survey.glossary())
+        assert [html.unescape(term).lower() for term in terms] == sorted(
+            word["term"].lower() for word in survey.glossary()
+        )
+
+    def test_its_pages_are_written_or_made(self):
+        toc = (ROOT / "book" / "_toc.yml").read_text()
+        assert {word["page"] for word in survey.glossary() if "page" in word} <= set(re.findall(r"file: (\S+)", toc))
+
+
+class TestBehind:
+    ROW = types.MappingProxyType(
+        {"one": {"id": "one", "tier": 1, "kind": "loss", "where": ["zhao2026 §5.1 eq10 Table2 [14]"]}}
+    )
+    ANSWERS = Answers(
+        ROW, {"one": {"implemented": True, "test": "tests/test_one.py::TestOne"}},
+        {"one": (Made("kdcore/losses/a.py", "one_loss"), Made("kdcore/losses/a.py", "One"))},
+        Links({"one": "executed/03_response"}, frozenset(ROW)),
+    )  # fmt: skip
+
+    def test_a_function_says_where_it_is_told_tested_published_and_what_it_costs(self):
+        said = said_behind(self.ANSWERS, {"first": {"one"}, "other": {"two"}}, {"one": "2 x the student's"})
+        for name in ("one_loss", "One"):
+            told = said(f"kdcore.losses.a.{name}")
+            assert '<a href="../../executed/03_response.html#one"><code>one</code></a>' in told
+            assert "zhao2026 section 5.1, eq. 10, Table 2" in told
+            assert "TestOne" in told and "{ref}`published-first`" in told and "2 x the student's" in told
+
+    def test_a_helper_says_nothing(self):
+        assert said_behind(self.ANSWERS, {}, {})("kdcore.losses.a.helper") == ""
+
+    def test_it_stands_behind_its_function(self, tmp_path):
+        (tmp_path / "losses").mkdir()
+        (tmp_path / "losses" / "a.py").write_text("def one_loss(): ...\n")
+        page = api_pages(tmp_path, lambda name: f"behind {name}")["losses.md"]
+        assert "autofunction:: kdcore.losses.a.one_loss\n```\n\n~~~{container} kd-key\nbehind kdcore" in page
+
+    def test_costs_are_worked_out_once_for_a_state_of_the_code(self, tmp_path, monkeypatch):
+        from kdcore.publishing.pages import behind as module
+
+        asked = []
+        monkeypatch.setattr(module, "cost", lambda key: asked.append(key) or f"{key} costs")
+        project = Project(clone(tmp_path))
+        first, again = (module.costs(project, ["kd", "at"]) for _ in range(2))
+        assert first == again == {"kd": "kd costs", "at": "at costs"} and asked == ["kd", "at"]
 
 
 class TestGenerate:

@@ -10,6 +10,7 @@ from kdcore import experiments
 from kdcore.publishing.pages import front, tables
 from kdcore.publishing.pages.tables import metric_of, table_page, table_pages
 from kdcore.publishing.project import Project
+from kdcore.reporting.editions import Edition, Editions, edition_hash
 
 ROWS = {"student": (0.81, 0.80), "kd": (0.84, 0.85)}
 
@@ -33,13 +34,17 @@ def published(monkeypatch):
         for seed, value in enumerate(values)
     ]
     monkeypatch.setattr(experiments, "read", lambda name, where: made)
+    one, two = (tuple(sorted(r["hash"] for r in made if r["seed"] <= last)) for last in (0, 1))
+    editions = Editions((Edition("2026-01-01", edition_hash(one), one, "first"),
+                         Edition("2026-02-02", edition_hash(two), two, "another seed")), ())  # fmt: skip
+    monkeypatch.setattr(tables, "published_editions", lambda name: editions)
     return made
 
 
 class TestTablePage:
     def test_profiles_stand_apart_the_longest_first_each_with_what_it_means(self, published):
         page = table_page("response")
-        assert re.findall(r"^## (.*)$", page, re.M) == ["Profile short, cpu", "Profile smoke, cpu"]
+        assert re.findall(r"^## (Profile.*)$", page, re.M) == ["Profile short, cpu", "Profile smoke, cpu"]
         assert "far from the surveys' setting" in page
         assert "no number here means anything else" in page
 
@@ -56,6 +61,18 @@ class TestTablePage:
         made = re.findall(r"Records: (\d+) records", table_page("response"))
         assert made == ["4", "4"]
 
+    def test_under_it_stands_what_moved_and_why(self, published):
+        after = table_page("response").partition("## Editions")[2]
+        assert "`kdcore table response --edition HASH`" in after
+        first, *moved = [line for line in after.splitlines() if line.lstrip().startswith("- ")]
+        assert first.startswith("- **2026-02-02**") and first.endswith("8 records: another seed.")
+        assert "  - `kd` (short, cpu) from 84.00 (1) to 84.50 (2)" in moved
+
+    def test_the_entry_to_cite_it_by_is_a_click_away(self, published):
+        page = table_page("response")
+        entry = re.search(r"\{dropdown\} Cite this table\n.*?```bibtex\n(@misc\{.*?\n\})\n```", page, re.S)[1]
+        assert "Edition undated" in entry and "experiment response" in entry
+
 
 class TestTablePages:
     def test_without_records_the_list_says_so(self, tmp_path):
@@ -70,19 +87,37 @@ class TestTablePages:
         pages = table_pages(project)
         assert set(pages) == {"tables.md", "tables/response.md"}
         assert "- {ref}`published-response`" in pages["tables.md"]
+        news = pages["tables.md"].partition("## What moved")[2]
+        assert re.findall(r"^### (\S+)", news, re.M) == ["2026-02-02", "2026-01-01"]
 
 
 class TestFrontTable:
-    def test_the_longest_recipe_is_shown_and_leads_to_its_page(self, published, monkeypatch):
-        monkeypatch.setattr(front, "FIRST", "response")
-        told = front.first_table()
-        assert "80.5 ± 0.7 (2)" in told
-        assert "far from the surveys' setting" in told
-        assert "{ref}`published-response`" in told
+    @pytest.fixture
+    def shown(self, published, monkeypatch):
+        told = {"student": {"value": 0.7, "citation": "si2023", "protocol": "theirs"}}
+        monkeypatch.setattr(front, "beside", lambda block: (told, "si2023 Table 1"))
+        return front.first_table("response", "made-up")
 
-    def test_without_records_there_is_none(self, tmp_path):
+    def test_the_longest_recipe_is_shown_and_leads_to_its_page(self, shown):
+        assert "far from the surveys' setting" in shown
+        assert "{ref}`Intervals, notes, downloads <published-response>`" in shown
+
+    def test_published_value_record_spread_and_verdict_stand_side_by_side(self, shown):
+        assert "|  | published, si2023 Table 1 | our record | verdict |" in shown
+        assert "| `student` | 70.00 | 80.5 ± 0.7 (2) |  |" in shown
+        assert "| `kd` | – | 84.5 ± 0.7 (2) | too few seeds |" in shown
+
+    def test_without_records_there_is_the_map_alone(self, tmp_path):
         covered = types.SimpleNamespace(counts=lambda *chapters: (0, 1))
-        assert front.front_parts(Project(clone(tmp_path)), covered, {}, {})["table.md"] == ""
+        hero = front.front_parts(Project(clone(tmp_path)), covered, {}, {})["hero.md"]
+        assert "kd-alone" in hero and "tab-front" not in hero
+
+    @pytest.mark.parametrize("name", front.SHOWN)
+    def test_the_numbers_beside_are_sourced_and_fractions(self, name):
+        numbers, source = front.beside(front.SHOWN[name])
+        assert source.split()[0] in ("zhao2026", "si2023")
+        assert {"student", "teacher", "kd"} <= set(numbers)
+        assert all(0.5 < one["value"] < 1 and one["citation"] and one["protocol"] for one in numbers.values())
 
 
 class TestMetric:

@@ -3,13 +3,16 @@ import json
 
 import pytest
 
+from kdcore.entry import Refusal
 from kdcore.reporting.editions import (
     UNDATED,
     Edition,
     changelog,
     day_of,
     edition_hash,
+    edition_named,
     edition_of,
+    methods_published,
     published_editions,
     read_editions,
 )
@@ -107,3 +110,29 @@ class TestChangelog:
 
     def test_nothing_published_is_nothing_said(self):
         assert changelog({"response": []}) == ""
+
+
+class TestNamed:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        lines = [edition("2026-01-01", "a"), edition("2026-02-02", "a", "b")]
+        (tmp_path / "made-up.editions.jsonl").write_text("".join(one.line() + "\n" for one in lines))
+        return tmp_path
+
+    def test_the_first_digits_are_enough(self, folder):
+        assert edition_named("made-up", edition_hash(["a"])[:5], folder).hashes == ("a",)
+
+    @pytest.mark.parametrize("short", ["zzzz", ""])
+    def test_another_is_refused_and_those_that_are_there_are_named(self, folder, short):
+        with pytest.raises(Refusal, match=rf"made-up has no edition .* it has 2026-01-01 \({edition_hash(['a'])}\)"):
+            edition_named("made-up", short, folder)
+
+    def test_an_experiment_without_any_says_so(self, tmp_path):
+        with pytest.raises(Refusal, match="it has none that is published"):
+            edition_named("made-up", "a1", tmp_path)
+
+
+def test_published_methods_are_those_of_the_records(tmp_path):
+    (tmp_path / "one.jsonl").write_text('{"method": "kd"}\n{"method": "at"}\n{"method": "kd"}\n')
+    (tmp_path / "one.editions.jsonl").write_text("{}\n")
+    assert methods_published(tmp_path) == {"one": {"kd", "at"}}

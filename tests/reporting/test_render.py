@@ -156,5 +156,7 @@ class TestDrawingInThePage:
         used = [node.get("href") for node in tree.iter() if (node.get("href") or "").startswith("#")]
         assert ids and all(one.startswith("fig-line-") for one in ids)
         assert used and all(one[1:] in ids for one in used)
-        assert 'href="response.html#kd"' in found and tree.get("role") == "group"
-        assert tree.get("aria-label") == WORDS["alt"]
+        assert tree.get("role") == "group" and tree.get("aria-label") == WORDS["alt"]
+        (link,) = (node for node in tree.iter() if node.tag.endswith("}a"))
+        assert (link.get("aria-label"), link.get("target")) == ("kd", None)
+        assert "response.html#kd" in link.attrib.values()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -124,6 +125,27 @@ class Proof:
                 found[f"{update.name}/{term}"] = {owner(name) for name in hit}
         return found
 
+    def moves(self, make: Callable[[], Scheme]) -> dict[str, dict[str, set[str]]]:
+        """At the first step of each stage: for every update, the networks that it really changes."""
+        run, found = self.run(make), {}
+        while run.active:
+            stage = run.stages[run.at]
+            if stage.name not in found:
+                found[stage.name] = self._moved_now(run, stage)
+            run.advance({})
+        return found
+
+    def _moved_now(self, run: Run, stage: Stage) -> dict[str, set[str]]:
+        batch, found = run.data.batch(run.seed, run.clock, run.batch_size), {}
+        weights = dict(run.scheme.named_parameters())
+        for number, update in enumerate(stage.updates):
+            before = {name: value.detach().clone() for name, value in weights.items()}
+            run._carry_out(number, update, stage, batch)
+            found[update.name] = {
+                owner(name) for name, value in weights.items() if not torch.equal(value, before[name])
+            }
+        return found
+
 
 def owner(parameter: str) -> str:
     """``peers.0`` of ``peers.0.head.weight``, ``student`` of ``student.head.weight``."""
@@ -140,13 +162,26 @@ def digest(run: Run) -> str:
 @pytest.fixture
 def toy() -> SimpleNamespace:
     return SimpleNamespace(
-        network=network, patterns=patterns, Proof=Proof, Net=Net, digest=digest, recipe=RECIPE, seed=SEED
+        network=network,
+        patterns=patterns,
+        seeded=lambda make: seeded(make, SEED, "init", "scheme"),
+        Proof=Proof,
+        Net=Net,
+        digest=digest,
+        recipe=RECIPE,
+        seed=SEED,
     )
 
 
 @pytest.fixture
 def proof() -> Proof:
     return Proof(patterns())
+
+
+@pytest.fixture
+def short() -> Proof:
+    """For schemes of many networks or stages, whose every step is dear."""
+    return Proof(patterns(), replace(RECIPE, steps=5))
 
 
 class Bench:

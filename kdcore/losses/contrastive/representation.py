@@ -66,8 +66,8 @@ def crd_loss(
         reduction: over examples.
 
     Returns:
-        A value of at least 0, 0 for no finite scores; it estimates how badly the pairs are told apart, and bounds
-        the mutual information of both representations from below by ``log N`` minus it.
+        A value of at least 0, 0 for no finite scores. Where negatives are drawn from all samples, the expectation of
+        either half is at least ``log N`` minus the mutual information of both representations.
 
     Raises:
         TypeError: vectors are not of a floating type, or rows are.

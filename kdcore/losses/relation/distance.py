@@ -54,7 +54,7 @@ def rkd_loss(
         Distances come from products of the centred samples and angles from distances, in slices: neither difference
         vectors nor the angles of all triples are held.
         Two samples whose squared distance is lost in the rounding of those products count as one point: distance
-        and angles there are 0 and have no gradient, where the authors' code divides by a millionth.
+        and angles there are 0 and have no gradient, where the authors' code divides by 1e-12, the gradient too.
 
     Example:
         >>> import torch

@@ -119,7 +119,7 @@ class PAD(Method):
 
     def _doubt(self, embedding: Float[Tensor, "batch embedding"]) -> Float[Tensor, "batch size"]:
         """A batch of one has no statistics of its own: it is judged by those that were collected."""
-        if len(embedding) > 1 or not self.training:
+        if len(embedding) > 1 or not self.variance.training:
             return self.variance(embedding)
         linear, norm = self.variance
         return F.batch_norm(

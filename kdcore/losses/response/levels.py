@@ -124,7 +124,7 @@ class MLKD(Method):
     ``form="released"`` computes what the authors' code computes: its mask of unsure examples multiplies a loss that
     is a scalar already, so that the weak view's terms are about halved; of the strong view's, those at temperatures
     2 and 6 are given the weak view's logits; and the levels of batch and class are taken of the weak view alone. Its
-    schedule of 480 epochs, 960 for ShuffleNetV2, belongs to a recipe.
+    length, 240 epochs for pairs of one family and 480 or 960 for others, belongs to a recipe.
     """
 
     def __init__(

@@ -1,23 +1,32 @@
-"""What the front page shows that is computed: a real table, the doors that open, and how far things are."""
+"""What the front page shows that is computed: a real table, the map of chapters, the doors that open."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kdcore.publishing.pages.links import COVERAGE, address, chinese
+from kdcore.publishing.pages.links import COVERAGE, address
+from kdcore.publishing.pages.methods import GROUPS
 from kdcore.publishing.pages.tables import PROFILES, tables_of
 from kdcore.publishing.project import Project
+from kdcore.reporting.markup import Grid, escape
 
-FIRST = "cifar10-first"  # the table shown where its records are published
+if TYPE_CHECKING:
+    from kdcore.reporting.tables import Line, ResultTable
+
+# Experiments whose table the front page shows, the first that has published records, each with the block of published
+# numbers that stands beside it.
+SHOWN = {"zhao2026-table2": "zhao2026-table2", "si2023-table1": "si2023-table1", "cifar10-first": "si2023-table1"}
+MOST = 10  # rows
+VERDICTS = {"above": "above the student", "below": "below the student", "no verdict": "too few seeds"}
 # Title, what is behind it, the document; a door whose document is not there is left out.
 DOORS = (
-    ("Read", "Idea, mathematics, code, experiment.", "executed/01_foundations"),
-    ("Use one loss", "A plain function in your own loop.", "use"),
-    ("Choose a loss", "What each is worth, measured.", "choose"),
-    ("Rerun", "One command, resumed where it stopped.", "rerun"),
-    ("Cite", "Tables with editions.", "cite"),
+    ("Read", "Each section of the surveys: idea, mathematics, code, experiment.", "executed/01_foundations"),
+    ("Use one loss", "A plain function in your own loop, a whole method in a few lines.", "use"),
+    ("Choose a loss", "What each is worth, and what it costs.", "choose"),
+    ("Rerun", "One command, on a laptop or a GPU, resumed where it stopped.", "rerun"),
+    ("Cite", "The software, or one edition of one table.", "cite"),
 )
 
 
@@ -25,11 +34,20 @@ def front_parts(
     project: Project, covered: Any, chapters: Mapping[str, Any], tables: Mapping[str, str]
 ) -> dict[str, str]:
     """File name to Markdown, included by ``book/index.md``."""
+    name = next((name for name in SHOWN if f"tables/{name}.md" in tables), "")
+    shown = first_table(name, SHOWN[name]) if name else ""
     return {
         "doors.md": doors(project),
         "state.md": state(project, covered, chapters),
-        "table.md": first_table() if f"tables/{FIRST}.md" in tables else "",
+        "hero.md": hero(shown, chapter_map(project, covered, chapters)),
     }
+
+
+def hero(table: str, chart: str) -> str:
+    """The table beside the map; the map alone where nothing has been published."""
+    kind = "kd-hero" if table else "kd-hero kd-alone"
+    parts = [f":::{{container}} kd-hero-part\n{part}\n:::" for part in (table, chart) if part]
+    return "\n".join([f"::::{{container}} {kind}", *parts, "::::", ""])
 
 
 def doors(project: Project) -> str:
@@ -38,34 +56,86 @@ def doors(project: Project) -> str:
         for title, said, document in DOORS
         if any((project.book / f"{document}{suffix}").is_file() for suffix in (".md", ".ipynb"))
     ]
-    return "\n".join(
-        [f"::::{{grid}} 2 2 {len(cards)} {len(cards)}", ":gutter: 2", ":padding: 0", "", *cards, "::::", ""]
-    )
+    options = (":gutter: 2", ":padding: 0", ":class-container: kd-doors")
+    return "\n".join([f"::::{{grid}} 1 2 {len(cards)} {len(cards)}", *options, "", *cards, "::::", ""])
 
 
 def state(project: Project, covered: Any, chapters: Mapping[str, Any]) -> str:
-    """The chapters as boxes, written ones filled, and how many rows are implemented."""
-    (done, of_all), boxes, told = covered.counts(), [], 0
-    for key, chapter in chapters.items():
-        name = chapter.notebook.removeprefix("notebooks/").removesuffix(".ipynb")
-        written = (project.executed / f"{name}.ipynb").is_file()
-        href = address(f"executed/{name}", "", "index") if written else address(COVERAGE, f"coverage-{key}", "index")
-        told += written
-        count = "{} of {}".format(*covered.counts(key))
-        boxes.append(
-            f'<a class="kd-tile {"kd-done" if written else "kd-open"}" href="{href}">'
-            f"{html.escape(chapter.title)} {chinese(chapter.zh)} <small>{count}</small></a>"
-        )
-    said = (
-        f"{told} of {len(chapters)} chapters are written (filled below), and {done} of {of_all} losses, schemes, "
-        "claims and tables that the surveys define are computed, tested and told.\n"
+    """How many chapters are written and how many rows are implemented."""
+    done, of_all = covered.counts()
+    told = sum(written(project, chapter) for chapter in chapters.values())
+    return (
+        f"{told} of {len(chapters)} chapters are written, and {done} of {of_all} losses, schemes, claims and tables "
+        "that the surveys define are computed, tested and told.\n"
     )
-    return f'{said}\n<div class="kd-nodes kd-front">{"".join(boxes)}</div>\n'
 
 
-def first_table() -> str:
-    """The first published table, its columns without the notes; those stand on its own page."""
-    profile, device, table, _ = next(tables_of(FIRST))
-    said = f"{PROFILES[profile]} On {device}; intervals, notes and downloads: {{ref}}`published-{FIRST}`."
-    caption = f"{table.title}, edition {table.edition}"
-    return f":::{{table}} {caption}\n:name: tab-front\n:class: kd-table\n\n{table.grid.markdown()}\n:::\n\n{said}\n"
+def written(project: Project, chapter: Any) -> bool:
+    return (project.executed / f"{name_of(chapter)}.ipynb").is_file()
+
+
+def name_of(chapter: Any) -> str:
+    return chapter.notebook.removeprefix("notebooks/").removesuffix(".ipynb")
+
+
+# ---------------------------------------------------------------- the map
+
+
+def chapter_map(project: Project, covered: Any, chapters: Mapping[str, Any]) -> str:
+    """The chapters under the question that each answers, every one a link; filled where it is written."""
+    rows = []
+    for question, keys in GROUPS.items():
+        tiles = "".join(tile(project, covered, key, chapters[key]) for key in keys if key in chapters)
+        rows.append(f'<li class="kd-nodes"><span class="kd-question">{question}</span>{tiles}</li>')
+    every = '<a href="generated/map.html">Every method</a>'
+    caption = f'<p class="kd-map-title">The map: chapters, and how many of their rows are here. {every}</p>'
+    return f'{caption}\n<ul class="kd-front">{"".join(rows)}</ul>'
+
+
+def tile(project: Project, covered: Any, key: str, chapter: Any) -> str:
+    here = written(project, chapter)
+    href = (
+        address(f"executed/{name_of(chapter)}", "", "index") if here else address(COVERAGE, f"coverage-{key}", "index")
+    )
+    count = "{}/{}".format(*covered.counts(key))
+    kind = "kd-done" if here else "kd-open"
+    return (
+        f'<a class="kd-tile {kind}" href="{href}" title="{html.escape(chapter.zh)}">{html.escape(chapter.title)} '
+        f"<small>{count}</small></a>"
+    )
+
+
+# ---------------------------------------------------------------- the table
+
+
+def first_table(name: str, block: str) -> str:
+    """Published value, our record, its spread, the verdict; intervals and notes stand on the table's own page."""
+    others, source = beside(block)
+    profile, _, table, _ = next(tables_of(name, published=others))
+    note = f"{PROFILES[profile]} {{ref}}`Intervals, notes, downloads <published-{name}>`."
+    caption = f"{table.title}: {table.metric.label}, edition {table.edition}"
+    grid = front_grid(table, source).markdown()
+    return f"~~~{{table}} {caption}\n:name: tab-front\n:class: kd-table\n\n{grid}\n~~~\n\n{note}\n"
+
+
+def beside(block: str) -> tuple[dict[str, dict[str, Any]], str]:
+    """The published numbers of one source, as a table takes them, and where they were printed."""
+    from kdcore import survey
+
+    found = next(one for one in survey.published() if one["id"] == block)
+    numbers = {key: value["mean"] if isinstance(value, dict) else value for key, value in found["values"].items()}
+    numbers |= {"student": found["student"].get("accuracy"), "teacher": found["teacher"].get("accuracy")}
+    about = {"citation": found["source"].split()[0], "protocol": f"{found['source']}. {found['protocol']}"}
+    return {key: {"value": value / 100, **about} for key, value in numbers.items() if value}, found["source"]
+
+
+def front_grid(table: ResultTable, source: str) -> Grid:
+    """The columns of the front page."""
+    header = ("", f"published, {escape(source)}", "our record", "verdict")
+    return Grid(header, tuple(front_row(table, line) for line in table.lines[:MOST]), "lrrl")
+
+
+def front_row(table: ResultTable, line: Line) -> tuple[str, ...]:
+    published = "; ".join(f"{table.metric.scale * one.value:.2f}" for one in line.published)
+    said = "" if line.is_teacher or line.key == table.reference else VERDICTS.get(line.word, line.word)
+    return table.label(line.key), published or "–", table.value_text(line.key) if line.values else line.status, said

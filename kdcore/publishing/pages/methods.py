@@ -53,13 +53,13 @@ def map_page(
     rows: Sequence[Row],
     done: Mapping[str, bool],
     chapters: Mapping[str, Any],
-    sections: Mapping[str, Mapping[str, Sequence[str]]],
+    contents: Mapping[str, Mapping[str, Any]],
     links: Links,
 ) -> str:
     """The whole page as Markdown around one figure."""
     marks = ", ".join(f'<span class="kd-mark kd-{key}"></span> {name}' for key, name in SURVEYS.items())
     parts = [
-        chapter_row(key, chapter, [row for row in rows if row["chapter"] == key], done, sections, links)
+        chapter_row(key, chapter, [row for row in rows if row["chapter"] == key], done, contents, links)
         for key, chapter in chapters.items()
     ]
     caption = f'<figcaption id="kd-map-caption">{LEGEND}{marks}.</figcaption>'
@@ -96,7 +96,7 @@ def chapter_row(
     chapter: Any,
     rows: Sequence[Row],
     done: Mapping[str, bool],
-    sections: Mapping[str, Mapping[str, Sequence[str]]],
+    contents: Mapping[str, Mapping[str, Any]],
     links: Links,
 ) -> str:
     if not rows:
@@ -105,19 +105,19 @@ def chapter_row(
     count = f"{sum(done.get(row['id'], False) for row in main)} of {len(main)}"
     head = f'<a href="{address(COVERAGE, f"coverage-{key}", PAGE)}">{html.escape(chapter.title)}</a>'
     title = f'<p class="kd-chapter">{head} {chinese(chapter.zh)} <span class="kd-count">{count}</span></p>'
-    left = "".join(survey_cell(survey, rows, sections[survey]) for survey in SURVEYS)
+    left = "".join(survey_cell(survey, rows, contents[survey]) for survey in SURVEYS)
     right = "".join(node(row, done, links) for row in rows)
     return f'<div class="kd-row">{title}<div class="kd-sections">{left}</div><div class="kd-nodes">{right}</div></div>'
 
 
-def survey_cell(survey: str, rows: Sequence[Row], titles: Mapping[str, Sequence[str]]) -> str:
+def survey_cell(survey: str, rows: Sequence[Row], titles: Mapping[str, Mapping[str, Any]]) -> str:
     """The sections of one survey that name something of this chapter, in their order."""
     numbers = {number for row in rows for number in sections_of(row, survey)}
     cells = []
     for number in sorted(numbers, key=in_order):
-        english, zh = titles.get(number, ("", ""))
+        section = titles[number]
         href = address(f"generated/surveys/{survey}", anchor(f"{survey}-{number}"), PAGE)
-        said = html.escape(f"{SURVEYS[survey]}, section {number}: {english} {zh}")
+        said = html.escape(f"{SURVEYS[survey]}, section {number}: {section['title']} {section['zh']}")
         cells.append(f'<a class="kd-section kd-{survey}" href="{href}" title="{said}">§{number}</a>')
     return f'<span class="kd-survey">{"".join(cells)}</span>' if cells else ""
 

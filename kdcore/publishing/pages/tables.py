@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kdcore.publishing.pages.links import anchor
 from kdcore.publishing.project import Project
+from kdcore.reporting.editions import changelog, published_editions
 from kdcore.reporting.provenance import provenance
 from kdcore.reporting.selection import device_of
 
@@ -22,7 +24,11 @@ PROFILES = {
 }
 INTRODUCTION = """\
 Each table here is regenerated from committed records, one line a run, and names the edition of those records.
-Beside it stand its numbers as CSV and JSON, and LaTeX and BibTeX for a paper.
+Beside it stand its numbers as CSV and JSON, LaTeX for a paper, and the entry to cite it by; under it, what moved from
+edition to edition and why.
+
+A frame says where a number comes from: <span class="kd-origin kd-committed">committed record</span>,
+<span class="kd-origin kd-build">this build</span>, or <span class="kd-origin kd-others">published by others</span>.
 """
 EMPTY = "Nothing has been published yet: `kdcore records publish EXPERIMENT` puts chosen runs here.\n"
 
@@ -32,7 +38,9 @@ def table_pages(project: Project) -> dict[str, str]:
     names = sorted(path.stem for path in (project.book / "records").glob("*.jsonl") if ".editions" not in path.name)
     pages = {f"tables/{name}.md": table_page(name) for name in names}
     items = "\n".join(f"- {{ref}}`published-{name}`" for name in names)
-    pages["tables.md"] = f"# Published tables {{zh}}`已发布的结果`\n\n{INTRODUCTION}\n{items or EMPTY}\n"
+    told = re.sub(r"^## ", "### ", changelog({name: published_editions(name).entries for name in names}), flags=re.M)
+    news = f"## What moved {{zh}}`变更`\n\n{told}" if told else ""
+    pages["tables.md"] = f"# Published tables {{zh}}`已发布的结果`\n\n{INTRODUCTION}\n{items or EMPTY}\n\n{news}"
     return pages
 
 
@@ -46,20 +54,37 @@ def table_page(name: str) -> str:
         made = provenance(records)._repr_mimebundle_()["text/markdown"]
         shown = table._repr_mimebundle_()["text/markdown"]
         parts.append(f"## Profile {profile}, {device}\n\n{PROFILES[profile]}\n\n{shown}\n\n{made}\n")
-    return "\n".join([head, *parts])
+    return "\n".join([head, *parts, editions_of(name)])
 
 
-def tables_of(name: str) -> Iterator[tuple[str, str, ResultTable, list[Any]]]:
-    """Profile, device, table and its records; the longest recipe first."""
+def editions_of(name: str) -> str:
+    """What moved from edition to edition and why, and how an older one is computed again."""
+    from kdcore.experiments import read
+    from kdcore.reporting.changes import changes
+
+    records = read(name, where="published")
+    told = changes(published_editions(name).entries, records, metric_of(records))
+    again = f"`kdcore table {name} --edition HASH` computes any of them again.\n"
+    return f"## Editions {{zh}}`版本`\n\n{again}\n{told}" if told else ""
+
+
+def tables_of(
+    name: str, published: Mapping[str, Any] | None = None
+) -> Iterator[tuple[str, str, ResultTable, list[Any]]]:
+    """Profile, device, table and its records; the longest recipe first.
+
+    `published` are numbers of others to stand beside, in place of the experiment's own.
+    """
     from kdcore.experiments import get, read
     from kdcore.reporting.tables import result_table
 
-    published = read(name, where="published")
-    kinds = {(record["profile"], device_of(record)) for record in published}
+    every = read(name, where="published")
+    kinds = {(record["profile"], device_of(record)) for record in every}
     for profile, device in sorted(kinds, key=lambda kind: (-list(PROFILES).index(kind[0]), kind[1])):
-        records = [one for one in published if (one["profile"], device_of(one)) == (profile, device)]
-        label = anchor(f"tab-published-{name}-{profile}-{device}")
-        made = result_table(records, get(name), metric_of(records), profile=profile, device=device, name=label)
+        records = [one for one in every if (one["profile"], device_of(one)) == (profile, device)]
+        about = {"profile": profile, "device": device, "published": published}
+        about["name"] = anchor(f"tab-published-{name}-{profile}-{device}")
+        made = result_table(records, get(name), metric_of(records), **about)
         yield profile, device, made, records
 
 

@@ -5,6 +5,7 @@ Matplotlib is imported when the first one is drawn.
 """
 
 from kdcore.reporting.figures.drawing import Figure, render
+from kdcore.reporting.figures.grids import maps
 from kdcore.reporting.figures.knowledge import point_line_plane
 from kdcore.reporting.figures.lines import against_temperature, curves, learning_curves, negative_mass
 from kdcore.reporting.figures.logits import answer_with_and_without_target, answers, gradient_per_logit, gradients
@@ -25,6 +26,7 @@ __all__ = [
     "gradients",
     "histogram",
     "learning_curves",
+    "maps",
     "method_map",
     "negative_mass",
     "point_line_plane",

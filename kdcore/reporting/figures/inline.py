@@ -15,14 +15,19 @@ from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
 START = "data:image/svg+xml;base64,"
+LINK = re.compile(r'<a ((?:xlink:)?href="[^"]*")[^>]*>\s*<!-- ([^>]*?) -->')  # a comment tells what the outlines say
 
 
 def page_svg(uri: str, alt: str, prefix: str) -> str:
-    """The drawing of a ``data:`` address, its ids made its own, since a page may hold several drawings."""
+    """The drawing of a ``data:`` address, its ids made its own, since a page may hold several drawings.
+
+    Its links bear the words that they show, and lead on in the same window.
+    """
     svg = base64.b64decode(uri.removeprefix(START)).decode()
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', svg)
     svg = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', svg)
     svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", svg)
+    svg = LINK.sub(r'<a \1 aria-label="\2"><!-- \2 -->', svg)
     words = f'<svg role="group" aria-label="{html.escape(alt)}" style="max-width:100%;height:auto" '
     return re.sub(r'<svg (role="img" )?(aria-label="[^"]*" )?', lambda _: words, svg, count=1)
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from kdcore.reporting.display import check_name
-from kdcore.reporting.editions import edition_of, published_editions
+from kdcore.reporting.editions import Edition, edition_of, published_editions
 from kdcore.reporting.formatting import listed
 from kdcore.reporting.metrics import Metric, metric_of
 from kdcore.reporting.selection import Record, Row, select
-from kdcore.reporting.selection.companies import Outdated
+from kdcore.reporting.selection.companies import Outdated, never
 from kdcore.reporting.tables.library import known, outdated_parts, teachers_of, wanted_now
 from kdcore.reporting.tables.lines import (
     TEACHER,
@@ -52,6 +52,7 @@ def result_table(
     name: str = "",
     labels: Mapping[str, str] | None = None,
     decimals: int | None = None,
+    edition: Edition | None = None,
 ) -> ResultTable:
     """The table of an experiment, from its records alone.
 
@@ -78,6 +79,7 @@ def result_table(
         name: label for ``{numref}``; ``tab-<experiment>`` where empty.
         labels: row to the name that is shown.
         decimals: of shown values; as many as the spread deserves where None.
+        edition: a published one that is to be shown as it was: its records alone, judged by no newer code.
 
     Raises:
         ValueError: records of several experiments, profiles or devices without a choice; ``best`` without a published
@@ -86,9 +88,14 @@ def result_table(
     records = records if isinstance(records, Sequence) else list(records)
     about = known(experiment)
     key, own = getattr(about, "key", experiment), {row.key: row for row in getattr(about, "rows", ())}
-    choice = {"metric": metric, "which": which, "profile": profile, "device": device}
-    choice["outdated"] = outdated or outdated_parts
-    selection = select(records, experiment=key, wanted=wanted_now(about, records, profile, device), **choice)
+    wanted = {}
+    if edition is None:
+        wanted, outdated = wanted_now(about, records, profile, device), outdated or outdated_parts
+    else:
+        records = [record for record in records if record["hash"] in edition.hashes]
+        own = {name: row for name, row in own.items() if name in {record["row"] for record in records}}
+    choice = {"metric": metric, "which": which, "profile": profile, "device": device, "outdated": outdated or never}
+    selection = select(records, experiment=key, wanted=wanted, **choice)
     if published is None:
         published = {row.key: getattr(row, "published", None) for row in own.values()}
     taught_by = teachers_of(records, about) if teacher is None else teacher
@@ -109,7 +116,7 @@ def result_table(
         reference=reference,
         lines=tuple(with_best(lines, kind, seen)),
         noise=seen,
-        edition=edition_of(shown, published_editions(selection.experiment).entries),
+        edition=edition or edition_of(shown, published_editions(selection.experiment).entries),
         selection=selection,
         left_out=(*selection.notes, *map(str, unread)),
         level=level,

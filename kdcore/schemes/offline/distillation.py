@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Self
 
 from torch import nn
 
-from kdcore.types import Batch, Entry, Method, Outputs, Scheme, Stage, Term, Update
+from kdcore.schemes._rates import steady
+from kdcore.types import Batch, Entry, Method, Outputs, Refusal, Scheme, Stage, Term, Update
 
 
 class Distillation(Scheme):
@@ -14,8 +17,9 @@ class Distillation(Scheme):
 
     Without methods it is plain supervised training, the row ``student`` of every table. Each method's terms are
     logged under their own names, so ``KD + AT`` is ``Distillation(student, teacher, kd, at)``. A method with a
-    critic adds a second update: the critic's optimiser lowers ``critic_losses`` on the answer that the student gave
-    in the same step, detached, so that neither reaches the other's weights. Stages that a method needs before
+    critic adds an update: the critic's optimiser lowers ``critic_losses`` on the answer that the student gave in the
+    same step, detached, so that neither reaches the other's weights. It is Adam at the method's ``critic_rate``, or
+    the run's own where a method has no such attribute. Stages that a method needs before
     (hints, paraphrasers) come first.
 
     Args:
@@ -44,13 +48,29 @@ class Distillation(Scheme):
         return cls(bench.network("student"), bench.teacher if made else None, *made, task_weight=task_weight)
 
     def stages(self) -> list[Stage]:
-        critics = [critic for method in self.methods for critic in method.critics()]
         adapters = [adapter for method in self.methods for adapter in method.adapters()]
-        updates = [Update("student", [self.student, *adapters], self._losses)]
-        if critics:
-            updates.append(Update("critic", critics, self._critic_losses))
+        updates = [Update("student", [self.student, *adapters], self._losses, backward=self._backward())]
+        updates += self._critic_updates()
         before = [stage for method in self.methods for stage in method.preparation(self.student, *self.outside)]
         return [*before, Stage("main", updates)]
+
+    def _critic_updates(self) -> list[Update]:
+        """One for each method with critics, under the name ``critic`` where there is one such method."""
+        playing = [method for method in self.methods if method.critics()]
+        names = ["critic"] if len(playing) == 1 else [f"critic{number}" for number in range(len(playing))]
+        rates = [getattr(method, "critic_rate", None) for method in playing]
+        return [
+            Update(name, method.critics(), partial(self._critic_losses, method), rate and steady(rate))
+            for name, method, rate in zip(names, playing, rates)
+        ]
+
+    def _backward(self) -> Callable[[dict[str, Term], list[nn.Parameter]], None] | None:
+        """That of the method that has one of its own (a gradient cut to the task's); two would undo each other."""
+        own = [method for method in self.methods if hasattr(method, "backward")]
+        if len(own) > 1:
+            names = " and ".join(type(method).__name__ for method in own)
+            raise Refusal(f"{names} each fill the gradients in a way of their own, so only one of them can be taken")
+        return own[0].backward if own else None
 
     def _losses(self, batch: Batch) -> dict[str, Term]:
         student = batch.outputs(self.student)
@@ -62,12 +82,8 @@ class Distillation(Scheme):
                 terms |= method.losses(student, teacher, batch)
         return terms
 
-    def _critic_losses(self, batch: Batch) -> dict[str, Term]:
-        teacher = batch.outputs(*self.outside)
-        terms: dict[str, Term] = {}
-        for method in self.methods:
-            terms |= method.critic_losses(self._said, teacher, batch)
-        return terms
+    def _critic_losses(self, method: Method, batch: Batch) -> dict[str, Term]:
+        return method.critic_losses(self._said, batch.outputs(*self.outside), batch)
 
     def delivers(self) -> dict[str, nn.Module]:
         return {"student": self.student}

@@ -51,8 +51,8 @@ class InteractiveKD(Scheme):
             scheme's state.
         sample: a few inputs, to learn what each stage reads.
         swap: rho, the probability at the start, in 0 .. 1. Default 0.5: ours.
-        schedule: how it changes, see `swapping`. Default ``uniform``: the first that the paper is told to have; the
-            forms of the others are ours.
+        schedule: how it changes, see `swapping`; the forms are ours. Default ``linear``: ours, since ``uniform``
+            delivers a student that never ran alone.
 
     Raises:
         Refusal: a network cannot be run stage by stage, the numbers of stages differ, or a setting is out of range.
@@ -61,6 +61,8 @@ class InteractiveKD(Scheme):
         The paper swaps residual blocks of networks that fit; here a stage is a block. Where the two networks'
         shapes differ a `Regressor` stands at every change from one to the other and learns with the student: ours.
         A student's stage that is swapped out gets a gradient of zero, so its momentum and its weight decay go on.
+        Its batch norms keep statistics of what they read in the mixtures; only a probability that falls to 0 before
+        the end lets those of the student alone take their place.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class InteractiveKD(Scheme):
         sample: Tensor,
         *,
         swap: float = 0.5,
-        schedule: Schedule = "uniform",
+        schedule: Schedule = "linear",
     ):
         super().__init__()
         refuse_out_of_range(swap=swap)

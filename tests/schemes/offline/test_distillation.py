@@ -7,9 +7,9 @@ import torch
 
 from kdcore.data import load
 from kdcore.engine import Recipe, at_rest, setting_of
-from kdcore.losses.adversarial import GANKD
+from kdcore.losses.adversarial.game import GANKD
 from kdcore.losses.response.distillation import KD
-from kdcore.losses.sequence import TokenLevelKD
+from kdcore.losses.sequence.token_level import TokenLevelKD
 from kdcore.models import build
 from kdcore.randomness import seeded
 from kdcore.schemes.offline import Distillation
@@ -52,6 +52,18 @@ class TestDistillation:
         assert found["student/task"] == found["student/kd"] == {"student"}
         assert "student" in found["student/gan_kd"]  # the engine keeps it out of the critic, whose update is another
         assert found["critic/critic"] == {"methods.1"}
+
+    def test_a_critic_has_its_own_optimiser_where_its_method_names_a_rate(self, make):
+        student, own = make(GANKD(4, critic_rate=2e-3)).stages()[0].updates
+        assert student.recipe is None and own.name == "critic"
+        assert (own.recipe.optimizer, own.recipe.learning_rate, own.recipe.weight_decay) == ("adam", 2e-3, 0.0)
+        plain = critic()
+        del plain.critic_rate
+        assert make(plain).stages()[0].updates[1].recipe is None
+
+    def test_two_methods_with_critics_have_an_update_each(self, proof, make):
+        moved = proof.moves(lambda: make(critic(), KD(), critic()))["main"]
+        assert moved == {"student": {"student"}, "critic0": {"methods.0"}, "critic1": {"methods.2"}}
 
     def test_the_teacher_is_no_part_of_what_is_saved_and_stays_as_it_is(self, proof, make, toy):
         run = proof.trained(lambda: make(KD()))

@@ -66,7 +66,7 @@ class TestInteractiveKD:
         assert crossed == expected[tuple(swapped)]
 
     def test_each_stage_is_swapped_as_often_as_it_should(self, make, staged):
-        scheme, data = make(swap=0.3), staged.data
+        scheme, data = make(swap=0.3, schedule="uniform"), staged.data
         drawn = torch.tensor([scheme.drawn(data.batch(3, Clock(step, 600, 6), 16)) for step in range(600)]).float()
         assert ((drawn.mean(0) - 0.3).abs() < 0.06).all()
         together = (drawn[:, 0] * drawn[:, 1]).mean()
@@ -88,7 +88,7 @@ class TestInteractiveKD:
         assert scheme.student.classifier.weight.grad.ne(0).any()
 
     def test_resumes_exactly(self, proof, make):
-        proof.resumes_exactly(lambda: make(schedule="linear"))
+        proof.resumes_exactly(make)
 
     def test_together_equals_alone(self, proof, make, staged):
         proof.together_is_alone(make, lambda: make(schedule="curriculum"), lambda: Distillation(staged.network()))

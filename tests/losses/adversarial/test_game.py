@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from kdcore.losses import gan_kd_critic_loss, gan_kd_loss, gan_kd_survey_loss
-from kdcore.losses.adversarial import GANKD, Critic
+from kdcore.losses.adversarial.conditional import CGANKD
+from kdcore.losses.adversarial.game import GANKD
 from kdcore.randomness import seeded
 from kdcore.types import Outputs, Refusal, Setting
 
@@ -45,6 +46,28 @@ class TestGANKD:
         torch.testing.assert_close(gan_kd_loss(student), entropy(student, real))
         torch.testing.assert_close(gan_kd_loss(student, form="minimax"), -entropy(student, fake))
         torch.testing.assert_close(gan_kd_critic_loss(*scores), entropy(teacher, real) + entropy(student, fake))
+
+    def test_least_squares_are_the_equations_of_online_adversarial_distillation(self, scores):
+        student, teacher = (z.tolist() for z in scores)
+        fool = [(1 - s) ** 2 for s in student]
+        critic = [(1 - t) ** 2 + s**2 for s, t in zip(student, teacher)]
+        found = gan_kd_loss(scores[0], form="least-squares", reduction="none")
+        assert found.tolist() == pytest.approx(fool, rel=1e-12)
+        found = gan_kd_critic_loss(*scores, form="least-squares", reduction="none")
+        assert found.tolist() == pytest.approx(critic, rel=1e-12)
+
+    def test_wasserstein_is_a_difference_of_means_and_does_not_care_for_a_constant(self, scores):
+        student, teacher = scores
+        value = gan_kd_critic_loss(student, teacher, form="wasserstein")
+        assert value.item() == pytest.approx((student.mean() - teacher.mean()).item())
+        torch.testing.assert_close(gan_kd_critic_loss(student + 7, teacher + 7, form="wasserstein"), value)
+        assert gan_kd_loss(student, form="wasserstein").item() == pytest.approx(-student.mean().item())
+
+    def test_every_game_is_at_rest_for_its_student_where_the_critic_is_indifferent_to_it(self):
+        flat = torch.zeros(3, 4, requires_grad=True)
+        for form in ("non-saturating", "minimax", "least-squares", "wasserstein"):
+            score = (0 * flat).sum(1) + 0.7
+            assert not torch.autograd.grad(gan_kd_loss(score, form=form), flat)[0].any()
 
     def test_both_forms_pull_the_same_way_and_the_default_pulls_harder_where_the_critic_is_sure(self):
         score = torch.tensor([-6.0], requires_grad=True)
@@ -87,12 +110,53 @@ class TestGANKD:
         with pytest.raises(error, match=says):
             loss(*arguments)
 
-    @pytest.mark.parametrize("says", ["form must be 'non-saturating' or 'minimax', got 'wgan'"])
+    @pytest.mark.parametrize("says", ["form must be 'non-saturating', 'minimax'.* 'wasserstein', got 'hinge'"])
     def test_unknown_form_is_answered_in_a_sentence(self, says):
         with pytest.raises(ValueError, match=says):
-            gan_kd_loss(torch.zeros(3), form="wgan")
+            gan_kd_loss(torch.zeros(3), form="hinge")
+
+    @pytest.mark.parametrize(
+        ("settings", "says"),
+        [
+            ({"form": "wasserstein"}, "form must be 'non-saturating', 'minimax' or 'least-squares', got 'wasserstein'"),
+            ({"of": "features"}, "of must be 'probabilities' or 'logits', got 'features'"),
+            ({"hidden": 0}, "hidden must be above 0, got 0"),
+            ({"critic_rate": 0.0}, "critic_rate must be above 0, got 0"),
+        ],
+    )
+    def test_method_refuses_what_it_cannot_play(self, settings, says):
         with pytest.raises(Refusal, match=says):
-            GANKD(10, form="wgan")
+            GANKD(10, **settings)
+
+    @pytest.mark.parametrize("of", ["probabilities", "logits"])
+    def test_critic_plays_the_students_game(self, case, asked, of):
+        method = GANKD(10, form="least-squares", of=of)
+        (critic,) = method.critic_losses(*asked(case[0].detach().float(), case[1].float(), case[2])).values()
+        read = (z.detach().float() if of == "logits" else z.detach().float().softmax(1) for z in case[:2])
+        mine, theirs = (method.critic(answer) for answer in read)
+        torch.testing.assert_close(critic.value, gan_kd_critic_loss(mine, theirs, form="least-squares"))
+
+    def test_probabilities_are_read_without_the_constant_that_logits_hold(self, case, asked):
+        student, teacher, targets = case[0].detach().float(), case[1].float(), case[2]
+        for of, same in (("probabilities", True), ("logits", False)):
+            method = seeded(lambda of=of: GANKD(10, of=of), 0)
+            values = [
+                next(iter(method.losses(*asked(student + shift, teacher, targets)).values())).value for shift in (0, 3)
+            ]
+            assert torch.isclose(*values, rtol=1e-4) == same
+
+    def test_every_place_of_a_text_is_an_answer(self, asked):
+        said = torch.arange(24.0).sin().view(2, 3, 4)
+        method = GANKD(4)
+        (text,) = method.losses(*asked(said, said, torch.zeros(2, dtype=torch.long))).values()
+        (rows,) = method.losses(*asked(said.view(6, 4), said.view(6, 4), torch.zeros(6, dtype=torch.long))).values()
+        torch.testing.assert_close(text.value, rows.value)
+
+    def test_named_games_reproduce_their_adversarial_term_through_it(self, case, asked):
+        """The generic row is the interface: the first term of conditional distillation is this loss on a score."""
+        method, answers = CGANKD(10), asked(case[0].detach().float(), case[1].float(), case[2])
+        score, _ = method.critic(answers[0].logits)
+        torch.testing.assert_close(method.losses(*answers)["adversarial"].value, gan_kd_loss(score))
 
     def test_method_is_built_from_the_number_of_classes(self):
         outputs = Outputs(torch.empty(2, 7, device="meta"))
@@ -111,7 +175,7 @@ class TestGANKD:
 
     def test_a_student_learns_to_pass_a_resting_critic_and_a_critic_to_tell_them_apart(self, case, asked):
         student, teacher = case[0].detach().float().requires_grad_(), case[1].float()
-        method, values = seeded(lambda: GANKD(10), 0), []
+        method, values = seeded(lambda: GANKD(10, of="logits"), 0), []
         for _ in range(100):
             (fool,) = method.losses(*asked(student, teacher, case[2])).values()
             values.append(fool.value.item())
@@ -152,6 +216,3 @@ class TestGANKDSurvey:
         (slope,) = torch.autograd.grad(gan_kd_survey_loss(student, teacher), student)
         (other,) = torch.autograd.grad(gan_kd_survey_loss(student, -teacher), student)
         assert (slope > 0).all() and torch.equal(slope, other)
-
-    def test_critic_of_the_game_scores_one_number_an_answer(self, case):
-        assert Critic(10, 8)(case[0].float()).shape == (8,)

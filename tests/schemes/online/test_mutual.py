@@ -8,7 +8,7 @@ import torch
 from kdcore.engine import Run, fit
 from kdcore.losses.response.distillation import KD, kd_loss
 from kdcore.schemes.offline import Distillation
-from kdcore.schemes.online import DML
+from kdcore.schemes.online.mutual import DML
 from kdcore.types import Clock, Refusal, Stage
 
 

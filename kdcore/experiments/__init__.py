@@ -32,6 +32,7 @@ TOPICS = (
     "kdcore.claims.foundations",
     "kdcore.claims.mechanism",
     "kdcore.claims.contrastive",
+    "kdcore.claims.adversarial",
     "kdcore.claims.llm",
 )  # modules of plain data, in the order in which they are listed
 

@@ -7,6 +7,7 @@ from importlib import import_module
 import pytest
 
 from kdcore.claims import Claim, claim
+from kdcore.claims.adversarial import ENTRIES as ADVERSARIAL
 from kdcore.claims.contrastive import ENTRIES as CONTRASTIVE
 from kdcore.claims.foundations import ENTRIES as FOUNDATIONS
 from kdcore.claims.mechanism import ENTRIES as MECHANISM
@@ -14,7 +15,7 @@ from kdcore.claims.relation import ENTRIES as RELATION
 from kdcore.claims.vit import ENTRIES as VIT
 from kdcore.entry import Refusal
 
-ENTRIES = (*CONTRASTIVE, *FOUNDATIONS, *MECHANISM, *RELATION, *VIT)
+ENTRIES = (*ADVERSARIAL, *CONTRASTIVE, *FOUNDATIONS, *MECHANISM, *RELATION, *VIT)
 CLAIMS = [entry for entry in ENTRIES if isinstance(entry.make, Claim)]
 
 

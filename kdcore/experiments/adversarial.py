@@ -118,7 +118,8 @@ LITTLE = {"hidden": 32, "noise": 16, "width": 24, "blocks": 1, "game_rate": 2e-3
 
 
 def writing(key: str, source: str, real: str) -> Row:
-    return Row(key, settings={"scheme": "textkd-gan", "real": real}, source=source)
+    measure = "kdcore.experiments.measures.adversarial:writers"
+    return Row(key, measure=measure, settings={"scheme": "textkd-gan", "real": real}, source=source)
 
 
 SOFT_TEXT = Experiment(

@@ -102,6 +102,31 @@ def disagreement(one: nn.Module, other: nn.Module, data: Data) -> float:
 
 # ---------------------------------------------------------------- texts
 
+SHOWN = 4  # written texts that a record quotes
+
+
+class Writers(Trained):
+    """A row like others, whose record quotes a few of the texts that its network writes."""
+
+    def __call__(self, **settings: Any) -> Training:
+        training = super().__call__(**settings)
+
+        def finish(run: Any) -> dict[str, Any]:
+            said = training.finish(run)
+            return {**said, "texts": quoted(next(iter(run.scheme.delivers().values())), run.data)}
+
+        return Training(training.run, finish)
+
+
+writers = Writers()
+
+
+@torch.no_grad()
+def quoted(network: nn.Module, data: Data) -> list[str]:
+    """The likeliest characters of the first texts that a network writes."""
+    tokens = network.eval()(data.inputs[:SHOWN]).logits.argmax(2)
+    return [load("topics").task.decode(text) for text in tokens]
+
 
 def texts(device: torch.device | str = "cpu", *, length: int = 32) -> Data:
     """The help texts as a set of windows that a network is to write more of."""

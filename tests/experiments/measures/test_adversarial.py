@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from kdcore.data import load
 from kdcore.engine import Recipe, fit
 from kdcore.experiments.measures import adversarial
 from kdcore.experiments.measures.adversarial import (
@@ -15,6 +16,7 @@ from kdcore.experiments.measures.adversarial import (
     energy_distance,
     peers,
     texts,
+    writers,
 )
 from kdcore.randomness import generator
 from kdcore.schemes.offline.soft_text import Writing
@@ -86,6 +88,18 @@ class TestPeers:
 
 
 class TestTexts:
+    def test_a_record_quotes_what_its_network_writes(self):
+        tiny = {"hidden": 4, "noise": 3, "width": 4, "blocks": 1}
+        name = "kdcore.experiments.measures.adversarial:texts"
+        settings = {"data": {"name": name, "length": 12}, "student": "none", "scheme": "textkd-gan", **tiny}
+        training = writers(**ASKED, **settings)
+        fit([training.run])
+        said = training.finish(training.run)
+        assert [len(text) for text in said["texts"]] == [12] * 4 and said["score"] == "distance4"
+        tokens = [load("topics").task.encode(text) for text in said["texts"]]
+        likeliest = training.run.scheme.generator(torch.zeros(4, 12)).logits.argmax(2)
+        assert torch.equal(torch.stack(tokens), likeliest)
+
     def test_are_the_help_texts_with_another_task_in_every_split(self):
         data = texts(length=24)
         parts = [data, *data.splits.values()]

@@ -91,7 +91,8 @@ class TestKDGAN:
     def test_the_game_runs_at_a_share_of_the_rate(self, make, toy):
         pretrain, main = make(recipe=toy.recipe, slower=0.2).stages()
         assert all(update.recipe is None for update in pretrain.updates)
-        assert {update.recipe for update in main.updates} == {replace(toy.recipe, learning_rate=0.2 * toy.recipe.learning_rate)}
+        slower = replace(toy.recipe, learning_rate=0.2 * toy.recipe.learning_rate)
+        assert {update.recipe for update in main.updates} == {slower}
 
     def test_no_update_moves_what_it_does_not_own(self, proof, make):
         players = {"student", "teacher", "discriminator"}

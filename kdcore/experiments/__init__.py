@@ -26,6 +26,7 @@ TOPICS = (
     "kdcore.experiments.contrastive",
     "kdcore.experiments.adversarial",
     "kdcore.experiments.cifar",
+    "kdcore.experiments.tables",
     "kdcore.experiments.text",
     "kdcore.experiments.llm",
     "kdcore.experiments.vit",

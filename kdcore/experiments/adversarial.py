@@ -51,6 +51,11 @@ ADVERSARIAL = Experiment(
         STUDENT,
         KD,
         GAN_KD,
+        Row(
+            "gan-kd-logits",
+            settings={"methods": [["gan-kd", {"of": "logits"}]]},
+            source="the same game of scores, which have no bound",
+        ),
         matching("cgan-kd", "si2023 section 2.3.5; the parts of the paper, weights ours"),
         matching("feature-discriminator-kd", "si2023 section 2.3.5; sizes and weight ours", 0.1),
         matching("anc", "huang2022 section 6.1; no labels, sizes and weights ours"),

@@ -73,7 +73,8 @@ class Wanted:
         for name in NETWORKS:
             value = self.settings.get(name) or ()
             named = value if isinstance(value, list | tuple) else (value,)
-            yield from (part if isinstance(part, str) else part["name"] for part in named if part)
+            named = [part for part in named if part and not isinstance(part, int)]  # a number: so many of the student's
+            yield from (part if isinstance(part, str) else part["name"] for part in named)
 
 
 @dataclass(frozen=True)

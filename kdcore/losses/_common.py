@@ -38,6 +38,13 @@ def divergence(
     return F.kl_div(student_log, teacher_log, reduction="none", log_target=True).sum(1)
 
 
+def squared_error(student: Float[Tensor, "batch ..."], teacher: Float[Tensor, "batch ..."]) -> Float[Tensor, " batch"]:
+    """Summed squares of the difference for each example; the gradient keeps nothing but the two tensors."""
+    mine = at_least_float32(student)
+    theirs = at_least_float32(teacher.detach()).to(mine.dtype)
+    return F.mse_loss(mine, theirs, reduction="none").flatten(1).sum(1)
+
+
 def reduce(per_example: Float[Tensor, " batch"], reduction: Reduction) -> Float[Tensor, " ..."]:
     """Over examples only: what a loss sums or averages inside an example is its equation's business."""
     match reduction:

@@ -60,8 +60,8 @@ def provenance(records: Iterable[Record], command: str | None = None) -> Provena
             ("Records", editions),
         ]
     facts += [("Versions", _versions(records)), ("Commit", _commits(records))]
-    command = command or _command(records, experiments)
-    return Provenance((*facts, ("Again", code(command))) if command else tuple(facts))
+    again = command or _command(records, experiments)
+    return Provenance((*facts, ("Again", code(again))) if again else tuple(facts))
 
 
 def caption(text: str, records: Iterable[Record]) -> str:
@@ -118,12 +118,20 @@ def _command(records: Sequence[Record], experiments: Sequence[str]) -> str:
     if len(experiments) != 1:
         return ""
     profiles, devices = ({read(record) for record in records} for read in (lambda r: r.get("profile"), device_of))
-    command = f"kdcore run {experiments[0]}"
-    if len(profiles) == 1 and None not in profiles:
-        command += f" --profile {profiles.pop()}"
-    if len(devices) == 1 and devices <= {"cpu", "cuda", "mps"}:
-        command += f" --device {devices.pop()}"
-    return command
+    only = lambda found: found.pop() if len(found) == 1 else None
+    return command(experiments[0], only(profiles), only(devices))
+
+
+def command(experiment: str, profile: str | None = None, device: str | None = None) -> str:
+    """What makes records of an experiment again.
+
+    Example:
+        >>> command("response", "quick", "cpu"), command("response")
+        ('kdcore run response --profile quick --device cpu', 'kdcore run response')
+    """
+    words = f"kdcore run {experiment}"
+    words += f" --profile {profile}" if profile else ""
+    return words + (f" --device {device}" if device in ("cpu", "cuda", "mps") else "")
 
 
 def published_by(citation: str, protocol: str) -> Provenance:

@@ -337,3 +337,23 @@ class TestGenerate:
         assert [name for name in names if not there(name) and name not in notebooks] == []
         sources = [f"executed/{path.stem}" for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
         assert notebooks == sources
+
+
+class TestTitles:
+    """Section titles stand in both languages."""
+
+    @pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "book").glob("*.md")))
+    def test_of_the_written_pages(self, name):
+        assert titles_without_chinese((ROOT / "book" / name).read_text(encoding="utf-8")) == []
+
+    @pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb")))
+    def test_of_the_chapters(self, name):
+        cells = json.loads((ROOT / "notebooks" / name).read_text(encoding="utf-8"))["cells"]
+        prose = ["".join(one["source"]) for one in cells if one["cell_type"] == "markdown"]
+        assert titles_without_chinese("\n\n".join(prose)) == []
+
+
+def titles_without_chinese(text):
+    """Titles of the first two levels that stand in English alone, blocks of code left out."""
+    plain = re.sub(r"^(```|~~~).*?^\1", "", text, flags=re.S | re.M)
+    return [line for line in re.findall(r"^#{1,2} .*$", plain, re.M) if "{zh}`" not in line]

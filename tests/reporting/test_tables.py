@@ -369,3 +369,18 @@ class TestPlainTable:
     def test_bad_requests_are_answered_in_a_sentence(self, change, says):
         with pytest.raises(ValueError, match=says):
             plain_table(**{"header": ["x"], "rows": [[1]], "caption": "One", "name": "tab-one"} | change)
+
+
+class TestAgain:
+    """Under each table stands how it is made again, and a figure of its rows says it too."""
+
+    def test_a_table_ends_with_its_command(self, rows):
+        shown = result_table(rows("kd", (0.8, 0.9)))._repr_mimebundle_()["text/markdown"]
+        assert "Again: `kdcore run made-up --profile quick --device cpu`." in shown
+
+    def test_a_figure_of_its_rows_says_profile_device_seeds_edition_origin_and_command(self, rows):
+        from kdcore.reporting import figures
+
+        table = result_table(rows("kd", (0.8, 0.9)))
+        said = figures.dot_plot(table, caption="Rows.", alt="Two dots on one row.", name="fig-rows").caption
+        assert f"Profile quick, cpu, seeds 0–1, edition {table.edition}, this build; again: `kdcore run" in said

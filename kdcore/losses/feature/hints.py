@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from kdcore._typing import Float
 from kdcore.losses._common import (
     Reduction,
-    at_least_float32,
     check_choice,
     check_floating,
     check_same_shape,
     reduce,
     refuse_out_of_range,
+    squared_error,
 )
 from kdcore.losses.feature._stages import middle, stage_pairs
 from kdcore.losses.response.labels import ce_soft_loss
@@ -68,9 +68,8 @@ def fitnet_loss(
     check_floating(student_features=student_features, teacher_features=teacher_features)
     check_same_shape(student_features=student_features, teacher_features=teacher_features)
     check_choice("form", form, "half-sum", "mean")
-    difference = at_least_float32(student_features) - at_least_float32(teacher_features.detach())
-    squares = difference.square().flatten(1)
-    return reduce(squares.mean(1) if form == "mean" else squares.sum(1) / 2, reduction)
+    scale = student_features.flatten(1).shape[1] if form == "mean" else 2
+    return reduce(squared_error(student_features, teacher_features) / scale, reduction)
 
 
 class Regressor(nn.Module):

@@ -18,6 +18,7 @@ from kdcore.losses._common import (
     check_same_shape,
     reduce,
     refuse_out_of_range,
+    squared_error,
 )
 from kdcore.losses.feature._norms import SteadyNorm2d
 from kdcore.losses.feature._stages import Pairs, stage_pairs
@@ -70,13 +71,15 @@ def reviewkd_loss(
     check_floating(student_features=student_features, teacher_features=teacher_features)
     check_same_shape(student_features=student_features, teacher_features=teacher_features)
     check_dimensions("batch channels height width", student_features=student_features)
-    difference = at_least_float32(student_features) - at_least_float32(teacher_features.detach())
-    total, weights, weight = difference.square().flatten(1).mean(1), 1.0, 1.0
+    student, teacher = at_least_float32(student_features), at_least_float32(teacher_features.detach())
+    total, weights, weight = squared_error(student, teacher) / student.flatten(1).shape[1], 1.0, 1.0
+    pooled = [student, teacher]
+    nested = all(side % LEVELS[0] == 0 for side in student.shape[2:])  # then an average of averages is the average
     for size in LEVELS:
-        if size < min(difference.shape[2:]):
+        if size < min(student.shape[2:]):
             weight /= 2
-            pooled = F.adaptive_avg_pool2d(difference, size)  # averaging is linear: the difference of the averages
-            total, weights = total + weight * pooled.square().flatten(1).mean(1), weights + weight
+            pooled = [F.adaptive_avg_pool2d(maps, size) for maps in (pooled if nested else (student, teacher))]
+            total, weights = total + weight * squared_error(*pooled) / pooled[0].flatten(1).shape[1], weights + weight
     return reduce(total / weights, reduction)
 
 

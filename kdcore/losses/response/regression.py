@@ -9,11 +9,11 @@ from torch import Tensor
 from kdcore._typing import Float
 from kdcore.losses._common import (
     Reduction,
-    at_least_float32,
     check_choice,
     check_logits,
     reduce,
     refuse_out_of_range,
+    squared_error,
 )
 from kdcore.types import Batch, Entry, Method, Outputs, Refusal, Term
 
@@ -63,8 +63,8 @@ def logit_mse_loss(
     """
     check_logits(student_logits=student_logits, teacher_logits=teacher_logits)
     check_choice("form", form, "mean", "half-sum")
-    squares = (at_least_float32(student_logits) - at_least_float32(teacher_logits.detach())).square()
-    return reduce(squares.mean(1) if form == "mean" else squares.sum(1) / 2, reduction)
+    scale = student_logits.shape[1] if form == "mean" else 2
+    return reduce(squared_error(student_logits, teacher_logits) / scale, reduction)
 
 
 class LogitMSE(Method):

@@ -18,7 +18,7 @@ def dot_plot(table: ResultTable, *, teacher: bool = True, caption: str, alt: str
     Args:
         table: a result table; its rows, values and failures are drawn.
         teacher: draw the teacher too; its distance may leave the others little room.
-        caption: the number of seeds is added to it.
+        caption: the number of seeds and how the rows were made are added to it.
         alt, name: see `kdcore.reporting.figures.render`.
     """
     lines = [line for line in table.lines if teacher or not line.is_teacher]
@@ -38,7 +38,7 @@ def dot_plot(table: ResultTable, *, teacher: bool = True, caption: str, alt: str
 
     counts = {line.summary.n for line in lines if line.values}
     added = " Small dots: one seed each, joined across rows; large marks: mean ± 1 standard deviation, "
-    added += f"n = {ranges(counts)}."
+    added += f"n = {ranges(counts)}. {table.made}."
     return render(draw, caption=caption + added, alt=alt, name=name, size=(WIDTH, 1.0 + 0.34 * max(3, len(lines))))
 
 

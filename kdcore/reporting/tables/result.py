@@ -14,6 +14,7 @@ from kdcore.reporting.editions import Edition
 from kdcore.reporting.formatting import capital, listed, seeds_text, shortest
 from kdcore.reporting.markup import Grid, code, escape, to_plain
 from kdcore.reporting.metrics import Metric
+from kdcore.reporting.provenance import command
 from kdcore.reporting.selection import WHICH, Selection
 from kdcore.reporting.statistics import Paired, paired_difference
 from kdcore.reporting.tables.lines import Line, Noise
@@ -129,6 +130,19 @@ class ResultTable:
         """The sentences under the table, as inline Markdown."""
         return notes_under(self)
 
+    @property
+    def again(self) -> str:
+        """The command that makes it again; empty where the experiment has no name."""
+        return command(self.experiment, self.profile, self.device) if self.experiment else ""
+
+    @cached_property
+    def made(self) -> str:
+        """Profile, device, seeds, edition and command, as a figure of these rows says them."""
+        facts = [f"profile {self.profile or 'not recorded'}", self.device or "device not recorded"]
+        facts += [seeds_text(self.seeds) if self.seeds else "no seeds", f"edition {self.edition}"]
+        facts += sorted({origin for line in self.lines for origin in line.origins})
+        return f"{capital(', '.join(facts))}" + (f"; again: {code(self.again)}" if self.again else "")
+
     # ------------------------------------------------------------ the ways out
 
     def text(self) -> str:
@@ -205,4 +219,5 @@ class ResultTable:
         )
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return table_bundle(self.grid, self.caption, self.name, self.notes, self.files(), self.text())
+        again = (f"Again: {code(self.again)}.",) if self.again else ()
+        return table_bundle(self.grid, self.caption, self.name, (*self.notes, *again), self.files(), self.text())

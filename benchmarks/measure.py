@@ -90,21 +90,26 @@ class Alive(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.held: dict[int, tuple[StorageWeakRef, int]] = {}
-        self.before: set[int] = set()
+        self.before: dict[int, StorageWeakRef] = {}  # an address says nothing once what lay there is gone
         self.most = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
+        self._forget()
         for given in tree_leaves((args, kwargs)):
-            if isinstance(given, Tensor) and given.untyped_storage()._cdata not in self.held:
-                self.before.add(given.untyped_storage()._cdata)
+            if isinstance(given, Tensor) and (storage := given.untyped_storage())._cdata not in self.held:
+                self.before[storage._cdata] = StorageWeakRef(storage)
         made = func(*args, **kwargs)
-        self.held = {key: held for key, held in self.held.items() if not held[0].expired()}
+        self._forget()
         for result in tree_leaves(made):
             if isinstance(result, Tensor) and (storage := result.untyped_storage())._cdata not in self.before:
                 self.held[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
         self.most = max(self.most, sum(size for _, size in self.held.values()))
         return made
+
+    def _forget(self) -> None:
+        self.held = {key: held for key, held in self.held.items() if not held[0].expired()}
+        self.before = {key: known for key, known in self.before.items() if not known.expired()}
 
 
 def peak(step: Callable[[], object], device: torch.device) -> int:

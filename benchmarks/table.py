@@ -168,8 +168,9 @@ LINES = (
         TD: read("AltActTransferLoss", stage_pairs(AB_WEIGHTS), 1.0, "mean", out=io_of_stages)}),
     *(Line("ofd_loss", f"maps {size} x 8 x 8", maps(size), our_margins, {
         MD: md("OFD", "feat_loss", how=with_margins)}) for size in (64, 256)),
+    # RepDistiller's averages the squares of all channels first, which is another loss, of a map.
     Line("factor_transfer_loss", "maps 64 x 8 x 8", maps(64), our("factor_transfer_loss"), {
-        REP: rep("FT", "FactorTransfer"), KD_ZOO: zoo("ft", "FT"),
+        KD_ZOO: zoo("ft", "FT"),
         TD: read("FTLoss", paraphraser_path="m", translator_path="m")}),
     Line("reviewkd_loss", "maps 256 x 8 x 8", maps(256), our("reviewkd_loss"), {
         MD: md("ReviewKD", "hcl_loss", how=lists),

@@ -6,6 +6,7 @@ accelerator they would make the host wait for the device, and inside a compiled 
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
@@ -16,6 +17,7 @@ from kdcore._typing import Float
 from kdcore.types import Refusal
 
 Reduction = Literal["mean", "sum", "none"]
+NARROWED = ("cpu", "cuda", "mps", "xpu")  # devices whose autocast would turn a product to half precision
 
 
 # ---------------------------------------------------------------- arithmetic
@@ -24,6 +26,12 @@ Reduction = Literal["mean", "sum", "none"]
 def at_least_float32(x: Tensor) -> Tensor:
     """Half types are widened, so that a loss means the same inside autocast; float64 stays."""
     return x if x.dtype == torch.float64 else x.float()
+
+
+def full_precision(like: Tensor) -> AbstractContextManager:
+    """Inside autocast a product of matrices is narrowed whatever its factors are; here it is not."""
+    kind = like.device.type
+    return torch.autocast(kind, enabled=False) if kind in NARROWED else nullcontext()
 
 
 def log_softened(logits: Float[Tensor, "batch classes"], temperature: float | Tensor) -> Float[Tensor, "batch classes"]:

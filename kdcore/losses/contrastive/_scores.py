@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import torch
 from torch import Tensor
 
 from kdcore._typing import Float
 from kdcore.losses._common import at_least_float32, check_dimensions, check_floating
 from kdcore.types import Refusal, Setting
-
-PRECISE = ("cpu", "cuda", "mps", "xpu")  # devices whose autocast would turn a product to half precision
-
-
-def full_precision(like: Tensor) -> contextlib.AbstractContextManager:
-    """Inside autocast a product of matrices is narrowed whatever its factors are; here it is not."""
-    kind = like.device.type
-    return torch.autocast(kind, enabled=False) if kind in PRECISE else contextlib.nullcontext()
 
 
 def unit(vectors: Float[Tensor, "*rows size"]) -> Float[Tensor, "*rows size"]:

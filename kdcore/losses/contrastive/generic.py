@@ -17,10 +17,11 @@ from kdcore.losses._common import (
     check_dimensions,
     check_floating,
     check_range,
+    full_precision,
     reduce,
     refuse_out_of_range,
 )
-from kdcore.losses.contrastive._scores import check_pairs, embedding_sizes, full_precision, unit
+from kdcore.losses.contrastive._scores import check_pairs, embedding_sizes, unit
 from kdcore.types import Batch, Entry, Method, Outputs, Refusal, Setting, Term
 
 Form = Literal["softmax", "binary", "linear"]

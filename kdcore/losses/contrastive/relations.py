@@ -15,6 +15,7 @@ from kdcore.losses._common import (
     at_least_float32,
     check_dimensions,
     check_range,
+    full_precision,
     reduce,
     refuse_out_of_range,
 )
@@ -25,7 +26,6 @@ from kdcore.losses.contrastive._scores import (
     check_rows,
     check_vectors,
     embedding_sizes,
-    full_precision,
     unit,
 )
 from kdcore.losses.contrastive.representation import told_apart

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kdcore._typing import Float, Int
-from kdcore.losses._common import Reduction, check_dimensions, check_range, reduce, refuse_out_of_range
+from kdcore.losses._common import Reduction, check_dimensions, check_range, full_precision, reduce, refuse_out_of_range
 from kdcore.losses.contrastive._memory import Memory, draw_others
 from kdcore.losses.contrastive._scores import (
     as_precise,
@@ -18,7 +18,6 @@ from kdcore.losses.contrastive._scores import (
     check_rows,
     check_vectors,
     embedding_sizes,
-    full_precision,
     unit,
 )
 from kdcore.losses.contrastive.generic import contrastive_kd_generic_loss

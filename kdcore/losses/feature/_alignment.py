@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import replace
 
 import torch
@@ -15,13 +14,6 @@ from kdcore.types import Outputs, Refusal, Setting
 
 Shape = tuple[int, int, int]  # channels, height, width
 SHORTEST = 1e-12  # a vector below this length has no direction
-NARROWED = ("cpu", "cuda", "mps", "xpu")  # devices whose autocast would turn a product to half precision
-
-
-def full_precision(like: Tensor) -> contextlib.AbstractContextManager:
-    """Inside autocast a product of matrices is narrowed whatever its factors are; here it is not."""
-    kind = like.device.type
-    return torch.autocast(kind, enabled=False) if kind in NARROWED else contextlib.nullcontext()
 
 
 def check_maps(student_features: Tensor, teacher_features: Tensor) -> None:
@@ -60,7 +52,9 @@ def shrunk(maps: Tensor, size: list[int]) -> Tensor:
 def unit(values: Tensor) -> Tensor:
     """Vectors along the last dimension at length one; one without a direction stays, and its gradient stays small."""
     length = torch.linalg.vector_norm(values, dim=-1, keepdim=True)
-    return values / torch.where(length > SHORTEST, length, 1.0)
+    return (
+        values * torch.where(length > SHORTEST, length, 1.0).reciprocal()
+    )  # a quotient's gradient costs a tensor more
 
 
 # ---------------------------------------------------------------- building

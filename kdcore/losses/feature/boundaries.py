@@ -77,8 +77,9 @@ def ab_loss(
     check_same_shape(student_features=student_features, teacher_features=teacher_features)
     check_range(margin=(margin, 0.0, True))
     student = at_least_float32(student_features)
-    on_their_side = torch.where(teacher_features.detach() > 0, student, -student)
-    return reduce((margin - on_their_side).relu().square().flatten(1).sum(1), reduction)
+    other_side = 1 - 2 * (teacher_features.detach() > 0).to(student.dtype)
+    beyond = (student * other_side).add_(margin).relu_()
+    return reduce(beyond.square().flatten(1).sum(1), reduction)
 
 
 class AB(Method):

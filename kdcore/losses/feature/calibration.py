@@ -16,10 +16,10 @@ from kdcore.losses._common import (
     check_dimensions,
     check_floating,
     check_same_shape,
+    full_precision,
     reduce,
     refuse_out_of_range,
 )
-from kdcore.losses.feature._alignment import full_precision
 from kdcore.losses.feature._norms import SteadyNorm2d
 from kdcore.losses.feature._stages import Stages, named_stages
 from kdcore.losses.response.distillation import kd_loss

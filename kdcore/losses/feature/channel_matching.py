@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdcore._typing import Float, Int
-from kdcore.losses._common import Reduction, check_choice, check_floating, refuse_out_of_range
-from kdcore.losses.feature._alignment import aligned, check_maps, full_precision, on_preactivations, shapes_of
+from kdcore.losses._common import Reduction, check_choice, check_floating, full_precision, refuse_out_of_range
+from kdcore.losses.feature._alignment import aligned, check_maps, on_preactivations, shapes_of
 from kdcore.losses.feature._assignment import assign
 from kdcore.losses.feature._stages import Pairs
 from kdcore.losses.feature.overhaul import Margins, ofd_loss

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any, Self
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdcore._typing import Float
@@ -57,7 +58,7 @@ def factor_transfer_loss(
     """
     check_channels(student_features, teacher_features)
     student, teacher = (unit(maps.flatten(1)) for maps in aligned(student_features, teacher_features))
-    return reduce((student - teacher).abs().mean(1), reduction)
+    return reduce(F.l1_loss(student, teacher, reduction="none").mean(1), reduction)
 
 
 def _layers(kind: type[nn.Module], *sizes: int) -> nn.Sequential:

@@ -14,10 +14,11 @@ from kdcore.losses._common import (
     check_dimensions,
     check_floating,
     check_same_shape,
+    full_precision,
     reduce,
     refuse_out_of_range,
 )
-from kdcore.losses.feature._alignment import check_channels, full_precision, pointwise, shapes_of
+from kdcore.losses.feature._alignment import check_channels, pointwise, shapes_of
 from kdcore.losses.feature._stages import Pairs, stage_pairs
 from kdcore.types import Batch, Entry, Method, Outputs, Refusal, Setting, Term
 

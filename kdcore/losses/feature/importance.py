@@ -13,10 +13,11 @@ from kdcore.losses._common import (
     at_least_float32,
     check_choice,
     check_floating,
+    full_precision,
     reduce,
     refuse_out_of_range,
 )
-from kdcore.losses.feature._alignment import aligned, check_channels, full_precision, pointwise, shapes_of
+from kdcore.losses.feature._alignment import aligned, check_channels, pointwise, shapes_of
 from kdcore.losses.feature._stages import Pairs, stage_pairs
 from kdcore.losses.feature._tracing import call_of, without_channel
 from kdcore.types import Batch, Entry, Method, Outputs, Refusal, Setting, Term, take

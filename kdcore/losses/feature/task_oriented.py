@@ -16,10 +16,11 @@ from kdcore.losses._common import (
     check_dimensions,
     check_floating,
     check_same_shape,
+    full_precision,
     reduce,
     refuse_out_of_range,
 )
-from kdcore.losses.feature._alignment import Shape, full_precision
+from kdcore.losses.feature._alignment import Shape
 from kdcore.losses.feature._auxiliary import AuxiliaryClassifier
 from kdcore.losses.feature._stages import Pairs, stage_pairs
 from kdcore.losses.response.labels import ce_soft_loss

@@ -8,8 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from kdcore._typing import Float
-from kdcore.losses._common import Reduction, at_least_float32, check_choice, check_floating, reduce, refuse_out_of_range
-from kdcore.losses.feature._alignment import aligned, check_maps, full_precision, shapes_of
+from kdcore.losses._common import (
+    Reduction,
+    at_least_float32,
+    check_choice,
+    check_floating,
+    full_precision,
+    reduce,
+    refuse_out_of_range,
+)
+from kdcore.losses.feature._alignment import aligned, check_maps, shapes_of
 from kdcore.losses.feature._stages import Pairs, stage_pairs
 from kdcore.types import Batch, Entry, Method, Outputs, Refusal, Setting, Term
 

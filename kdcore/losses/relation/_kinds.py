@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from kdcore._typing import Float
-from kdcore.losses.relation._rows import distances, huber, inverse, product, squared_distances, unit
+from kdcore.losses.relation._rows import distances, gram, huber, inverse, squared_distances, unit
 
 PKT_EPSILON = 1e-7  # the authors', beside every length and in both sides of every logarithm
 
 
 def similarities(rows: Float[Tensor, "batch size"]) -> Float[Tensor, "batch batch"]:
     """Products of all pairs of samples, each row of them at length 1."""
-    return unit(product(rows, rows.mT))
+    return unit(gram(rows))
 
 
 def kernel_correlations(
@@ -23,11 +23,11 @@ def kernel_correlations(
 ) -> Float[Tensor, "batch batch"]:
     """A Gaussian kernel of directions, by its series in their cosine up to a power."""
     directions = unit(rows)
-    cosine, steepness = product(directions, directions.mT), 2 * gamma
-    powers = torch.ones_like(cosine)
-    for power in range(order, 0, -1):  # Horner's scheme: 1 + x (1 + x/2 (1 + x/3 ...))
-        powers = 1 + powers * cosine * (steepness / power)
-    return math.exp(-steepness) * powers
+    cosine, steepness = gram(directions), 2 * gamma
+    powers = factor = math.exp(-steepness)
+    for power in range(order, 0, -1):  # Horner's scheme: 1 + x (1 + x/2 (1 + x/3 ...)), times the factor in front
+        powers = (powers * cosine).mul_(steepness / power).add_(factor)
+    return powers
 
 
 def scaled_distances(rows: Float[Tensor, "batch size"]) -> Float[Tensor, "batch batch"]:
@@ -68,8 +68,8 @@ def neighbourhoods_with_oneself(rows: Float[Tensor, "batch size"]) -> Float[Tens
 
 def _shifted_cosines(rows: Tensor) -> Tensor:
     length = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    directions = torch.where(length > 0, rows / (torch.where(length > 0, length, 1) + PKT_EPSILON), 0)
-    return (product(directions, directions.mT) + 1) / 2
+    directions = rows * (torch.where(length > 0, length, 1) + PKT_EPSILON).reciprocal()
+    return (gram(directions) + 1) / 2
 
 
 def summed_divergence(student: Tensor, teacher: Tensor) -> Float[Tensor, ""]:

@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
-import contextlib
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from kdcore._typing import Float
-from kdcore.losses._common import at_least_float32, check_floating
+from kdcore.losses._common import at_least_float32, check_floating, full_precision
 from kdcore.types import Outputs, Refusal, Setting
 
-NARROWED = ("cpu", "cuda", "mps", "xpu")  # devices whose autocast would turn a product to half precision
 SMALLEST_LENGTH = 1e-12  # below it a row has no direction; torch's `normalize` has the same
 COINCIDENT = 16  # times the rounding unit: what a squared distance is told from, relative to the lengths it is made of
-
-
-def full_precision(like: Tensor) -> contextlib.AbstractContextManager:
-    """Inside autocast a product of matrices is narrowed whatever its factors are; here it is not."""
-    kind = like.device.type
-    return torch.autocast(kind, enabled=False) if kind in NARROWED else contextlib.nullcontext()
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:
     with full_precision(left):
         return left @ right
+
+
+class _Gram(torch.autograd.Function):
+    """The gradient of all products is one product, where autograd would make two and add them up."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(rows: Tensor) -> Tensor:
+        return rows @ rows.mT
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        (rows,) = ctx.saved_tensors
+        return product(slope + slope.mT, rows)
+
+
+def gram(rows: Float[Tensor, "rows size"]) -> Float[Tensor, "rows rows"]:
+    """Products of all rows with all rows."""
+    with full_precision(rows):
+        return _Gram.apply(rows)
 
 
 # ---------------------------------------------------------------- at the door
@@ -71,7 +89,9 @@ def nothing(student: Tensor) -> Float[Tensor, ""]:
 def unit(rows: Float[Tensor, "*rows size"]) -> Float[Tensor, "*rows size"]:
     """Each row at length 1; one without a direction stays as it is."""
     length = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
-    return rows / torch.where(length > SMALLEST_LENGTH, length, 1)
+    return (
+        rows * torch.where(length > SMALLEST_LENGTH, length, 1).reciprocal()
+    )  # a quotient's gradient costs a tensor more
 
 
 def centred_unit(rows: Float[Tensor, "rows size"]) -> Float[Tensor, "rows size"]:
@@ -90,7 +110,7 @@ def squared_distances(rows: Float[Tensor, "batch size"]) -> Float[Tensor, "batch
     counts as zero: a distance made of noise would have a gradient without bounds.
     """
     centred = rows - rows.mean(0)
-    products = product(centred, centred.mT)
+    products = gram(centred)
     lengths = products.diagonal()
     sums = lengths[:, None] + lengths
     found = sums - 2 * products
@@ -114,7 +134,7 @@ def inverse(values: Tensor) -> Tensor:
 
 
 def mean_square(student: Tensor, teacher: Tensor) -> Float[Tensor, ""]:
-    return (student - teacher).square().mean()
+    return F.mse_loss(student, teacher)
 
 
 def huber(student: Tensor, teacher: Tensor) -> Float[Tensor, ""]:

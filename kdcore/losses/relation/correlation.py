@@ -14,9 +14,9 @@ from kdcore.losses.relation._rows import (
     centred_unit,
     check_samples,
     embedding_sizes,
+    gram,
     maps_of,
     mean_square,
-    product,
 )
 from kdcore.losses.relation.structure import structural_generic_loss
 from kdcore.types import Batch, Entry, Method, Outputs, Refusal, Setting, Term
@@ -118,7 +118,7 @@ def cc_channel_loss(
         centred_unit(at_least_float32(maps).transpose(0, 1).flatten(1))
         for maps in (student_features, teacher_features.detach())
     )
-    return mean_square(product(student, student.mT), product(teacher, teacher.mT))
+    return mean_square(gram(student), gram(teacher))
 
 
 class CC(Method):

@@ -12,7 +12,7 @@ from torch import Tensor
 from kdcore._typing import Float
 from kdcore.losses._common import check_choice, refuse_out_of_range
 from kdcore.losses.relation._kinds import similarities
-from kdcore.losses.relation._rows import distances, mean_square, product, squared_distances, unit
+from kdcore.losses.relation._rows import distances, gram, mean_square, squared_distances, unit
 from kdcore.losses.relation.structure import structural_generic_loss
 from kdcore.types import Batch, Entry, Method, Outputs, Refusal, Setting, Term
 
@@ -106,7 +106,7 @@ def _likeness(rows: Float[Tensor, "batch size"], kind: Likeness) -> Float[Tensor
     if kind == "negative-distance":
         return -distances(squared_distances(rows))
     rows = unit(rows) if kind == "cosine" else rows
-    return product(rows, rows.mT)
+    return gram(rows)
 
 
 class SP(Method):

@@ -80,12 +80,11 @@ def dkd_loss(
     check_two_classes(student_logits)
     check_targets(targets, student_logits)
     check_range(alpha=(alpha, 0.0, True), beta=(beta, 0.0, True), temperature=(temperature, 0.0, False))
-    others = other_classes(targets, student_logits.shape[1])
     with torch.no_grad():
-        teacher_odds, teacher_rest = _odds_and_rest(teacher_logits, targets, others, temperature)
+        teacher_odds, teacher_rest = _odds_and_rest(teacher_logits, targets, temperature)
         sure = teacher_odds.sigmoid()
         entropy = F.binary_cross_entropy_with_logits(teacher_odds, sure, reduction="none")
-    odds, rest = _odds_and_rest(student_logits, targets, others, temperature)
+    odds, rest = _odds_and_rest(student_logits, targets, temperature)
     target_term = F.binary_cross_entropy_with_logits(odds, sure, reduction="none") - entropy
     return reduce(temperature**2 * (alpha * target_term + beta * divergence(rest, teacher_rest)), reduction)
 
@@ -155,11 +154,17 @@ def other_classes(targets: Int[Tensor, " batch"], classes: int) -> Int[Tensor, "
     return index + (index >= targets[:, None])
 
 
-def _odds_and_rest(logits: Tensor, targets: Tensor, others: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """The log-odds of the target, and the log-distribution among the other classes alone."""
-    scaled = at_least_float32(logits) / temperature
-    rest = scaled.gather(1, others)
-    return scaled.gather(1, targets[:, None])[:, 0] - rest.logsumexp(1), rest.log_softmax(1)
+def _odds_and_rest(logits: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """The log-odds of the target, and the log-distribution among the other classes alone.
+
+    In that the target has a probability of exactly 0 and a logarithm that is finite and the same in both networks, so
+    it adds nothing. The sum over the others is read off their most probable class, whose logarithm loses no digits.
+    """
+    scores, target = at_least_float32(logits), targets[:, None]
+    rest = (scores / temperature).scatter(1, target, torch.finfo(scores.dtype).min / 2).log_softmax(1)
+    first = rest.argmax(1, keepdim=True)
+    odds = (scores.gather(1, target) - scores.gather(1, first)) / temperature + rest.gather(1, first)
+    return odds[:, 0], rest
 
 
 class DKD(Method):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 
 import torch
@@ -14,6 +13,7 @@ from kdcore.losses._common import (
     at_least_float32,
     check_logits,
     check_range,
+    full_precision,
     log_softened,
     refuse_out_of_range,
 )
@@ -108,8 +108,7 @@ def _one_by_one(student: Stacked, teacher: Stacked, temperatures: Sequence[float
 
 def _resemblance(student: Stacked, teacher: Stacked) -> Float[Tensor, ""]:
     """Squared differences of all inner products of rows, over the number of rows."""
-    kind = student.device.type
-    with contextlib.nullcontext() if kind == "meta" else torch.autocast(kind, enabled=False):
+    with full_precision(student):
         return (student @ student.mT - teacher @ teacher.mT).square().sum() / student.shape[1]
 
 

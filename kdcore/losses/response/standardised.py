@@ -16,7 +16,6 @@ from kdcore.losses._common import (
     reduce,
     refuse_out_of_range,
 )
-from kdcore.losses.response.distillation import kd_loss
 from kdcore.types import Batch, Entry, Method, Outputs, Term
 
 # The authors of logit standardisation add this to the deviation; as a floor it leaves every other example alone.
@@ -98,8 +97,10 @@ def logit_std_loss(
         (True, True)
     """
     check_logits(student_logits=student_logits, teacher_logits=teacher_logits)
-    student, teacher = standardise(student_logits), standardise(teacher_logits.detach())
-    return kd_loss(student, teacher, temperature=temperature, reduction=reduction)
+    check_range(temperature=(temperature, 0.0, False))
+    student = log_softened(standardise(student_logits), temperature)
+    teacher = log_softened(standardise(teacher_logits.detach()), temperature)
+    return reduce(temperature**2 * divergence(student, teacher), reduction)
 
 
 def logit_std_survey_loss(

@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from torch.autograd import gradcheck, gradgradcheck
+from torch.testing import assert_close
 
 from kdcore.losses import (
     category_structure_kd_loss,
@@ -17,7 +19,7 @@ from kdcore.losses import (
     sp_survey_loss,
     structural_generic_loss,
 )
-from kdcore.losses.relation._rows import as_rows, centred_unit, distances, squared_distances, unit
+from kdcore.losses.relation._rows import as_rows, centred_unit, distances, gram, squared_distances, unit
 
 LOSSES = [cc_loss, darkrank_loss, pkt_loss, rkd_loss, sp_loss, sp_survey_loss, structural_generic_loss]
 
@@ -47,6 +49,30 @@ class TestDistances:
         rows[2] += 1
         found = squared_distances(rows)
         assert found[0, 1] == 0 and found[0, 2].item() == pytest.approx(512, rel=1e-4)
+
+
+class TestGram:
+    """Products of all rows with all rows, whose gradient is written by hand."""
+
+    def test_value_and_gradients_are_those_of_the_product(self, embeddings):
+        rows = embeddings[0].detach().double().requires_grad_()
+        weight = torch.arange(len(rows) ** 2, dtype=torch.float64).view(len(rows), len(rows)).sin()
+        ours, plain = gram(rows), rows @ rows.mT
+        assert torch.equal(ours, plain)
+        given = [torch.autograd.grad((weight * made).sum(), rows)[0] for made in (ours, plain)]
+        assert_close(*given, rtol=1e-12, atol=1e-12)
+
+    def test_second_differences_agree(self, embeddings):
+        rows = embeddings[0][:3, :4].detach().double().requires_grad_()
+        assert gradcheck(gram, rows) and gradgradcheck(gram, rows)
+
+    def test_autocast_narrows_neither_the_products_nor_their_gradient(self, embeddings):
+        rows = embeddings[0].detach().float().requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            made = gram(rows)
+            (slope,) = torch.autograd.grad(made.sum(), rows)
+        assert made.dtype == torch.float32
+        assert_close(slope, 2 * rows.detach().sum(0).expand_as(rows), rtol=1e-5, atol=1e-5)
 
 
 class TestDirections:

@@ -25,7 +25,7 @@ NARROWED = ("cpu", "cuda", "mps", "xpu")  # devices whose autocast would turn a 
 
 def at_least_float32(x: Tensor) -> Tensor:
     """Half types are widened, so that a loss means the same inside autocast; float64 stays."""
-    return x if x.dtype == torch.float64 else x.float()
+    return x if x.dtype is torch.float32 or x.dtype is torch.float64 else x.float()
 
 
 def full_precision(like: Tensor) -> AbstractContextManager:
@@ -46,11 +46,25 @@ def divergence(
     return F.kl_div(student_log, teacher_log, reduction="none", log_target=True).sum(1)
 
 
-def squared_error(student: Float[Tensor, "batch ..."], teacher: Float[Tensor, "batch ..."]) -> Float[Tensor, " batch"]:
-    """Summed squares of the difference for each example; the gradient keeps nothing but the two tensors."""
+def squared_error(
+    student: Float[Tensor, "batch ..."],
+    teacher: Float[Tensor, "batch ..."],
+    over: float = 1.0,
+    reduction: Reduction = "none",
+) -> Float[Tensor, " ..."]:
+    """Summed squares of each example's difference over a number, and then over examples as `reduce`.
+
+    The gradient keeps nothing but the two tensors, and without "none" no difference is ever written down.
+    """
     mine = at_least_float32(student)
-    theirs = at_least_float32(teacher.detach()).to(mine.dtype)
-    return F.mse_loss(mine, theirs, reduction="none").flatten(1).sum(1)
+    theirs = at_least_float32(teacher.detach() if teacher.requires_grad else teacher)
+    if mine.dtype is not theirs.dtype:
+        theirs = theirs.to(mine.dtype)
+    if reduction == "mean" and over * mine.shape[0] == mine.numel():
+        return F.mse_loss(mine, theirs)
+    if reduction in ("mean", "sum"):
+        return F.mse_loss(mine, theirs, reduction="sum") / (over * (len(mine) if reduction == "mean" else 1))
+    return reduce(F.mse_loss(mine, theirs, reduction="none").flatten(1).sum(1) / over, reduction)
 
 
 def reduce(per_example: Float[Tensor, " batch"], reduction: Reduction) -> Float[Tensor, " ..."]:
@@ -92,6 +106,14 @@ def check_dimensions(meaning: str, **tensors: Tensor) -> None:
 
 def check_logits(**tensors: Tensor) -> None:
     """One or two tensors of scores, an example a row; two must have the same shape."""
+    shapes = set()
+    for tensor in tensors.values():  # one quick look: the smallest losses take no longer than a few such checks
+        if not isinstance(tensor, Tensor) or not tensor.is_floating_point() or tensor.ndim != 2 or not tensor.numel():
+            break
+        shapes.add(tensor.shape)
+    else:
+        if len(shapes) == 1:
+            return
     check_floating(**tensors)
     if len(tensors) == 2:
         check_same_shape(**tensors)

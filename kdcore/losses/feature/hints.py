@@ -12,7 +12,6 @@ from kdcore.losses._common import (
     check_choice,
     check_floating,
     check_same_shape,
-    reduce,
     refuse_out_of_range,
     squared_error,
 )
@@ -69,7 +68,7 @@ def fitnet_loss(
     check_same_shape(student_features=student_features, teacher_features=teacher_features)
     check_choice("form", form, "half-sum", "mean")
     scale = student_features.flatten(1).shape[1] if form == "mean" else 2
-    return reduce(squared_error(student_features, teacher_features) / scale, reduction)
+    return squared_error(student_features, teacher_features, scale, reduction)
 
 
 class Regressor(nn.Module):

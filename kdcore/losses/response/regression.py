@@ -11,7 +11,6 @@ from kdcore.losses._common import (
     Reduction,
     check_choice,
     check_logits,
-    reduce,
     refuse_out_of_range,
     squared_error,
 )
@@ -64,7 +63,7 @@ def logit_mse_loss(
     check_logits(student_logits=student_logits, teacher_logits=teacher_logits)
     check_choice("form", form, "mean", "half-sum")
     scale = student_logits.shape[1] if form == "mean" else 2
-    return reduce(squared_error(student_logits, teacher_logits) / scale, reduction)
+    return squared_error(student_logits, teacher_logits, scale, reduction)
 
 
 class LogitMSE(Method):

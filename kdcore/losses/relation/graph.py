@@ -108,12 +108,21 @@ def irg_transformation(student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Te
 
 def _moved(first: Tensor, second: Tensor) -> Float[Tensor, " batch"]:
     size = [min(pair) for pair in zip(first.shape[1:], second.shape[1:])]
-    first, second = (
-        maps if list(maps.shape[1:]) == size else F.adaptive_avg_pool3d(maps[:, None], size)[:, 0]
-        for maps in (at_least_float32(first), at_least_float32(second))
-    )
+    first, second = (_shrunk(at_least_float32(maps), size) for maps in (first, second))
     squares = (first - second).square().flatten(1).sum(1)
     return squares * inverse(squares.amax())
+
+
+def _shrunk(maps: Tensor, size: list[int]) -> Tensor:
+    """Averaged over neighbouring positions, then over neighbouring channels: one after the other is faster."""
+    channels = maps.shape[1]
+    if list(maps.shape[2:]) != size[1:]:
+        maps = F.adaptive_avg_pool2d(maps, size[1:])
+    if channels == size[0]:
+        return maps
+    if channels % size[0] == 0:
+        return maps.unflatten(1, (size[0], channels // size[0])).mean(2)
+    return F.adaptive_avg_pool3d(maps[:, None], size)[:, 0]
 
 
 class IRG(Method):

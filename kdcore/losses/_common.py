@@ -31,7 +31,8 @@ def at_least_float32(x: Tensor) -> Tensor:
 def full_precision(like: Tensor) -> AbstractContextManager:
     """Inside autocast a product of matrices is narrowed whatever its factors are; here it is not."""
     kind = like.device.type
-    return torch.autocast(kind, enabled=False) if kind in NARROWED else nullcontext()
+    narrowed = kind in NARROWED and torch.is_autocast_enabled(kind)
+    return torch.autocast(kind, enabled=False) if narrowed else nullcontext()
 
 
 def log_softened(logits: Float[Tensor, "batch classes"], temperature: float | Tensor) -> Float[Tensor, "batch classes"]:

@@ -14,6 +14,9 @@ def stage_pairs(setting: Setting, pairs: Pairs | None = None) -> tuple[tuple[int
     """The named pairs of stages, or all stages in order; refused where a stage is missing or holds no map."""
     student, teacher = setting.student.features, setting.teacher.features
     if pairs is None:
+        for whose, outputs in (("student", setting.student), ("teacher", setting.teacher)):
+            for stage in range(len(outputs.features)):
+                _check_map(whose, outputs, stage)
         if len(student) != len(teacher):
             raise Refusal(
                 f"the student has {len(student)} stages and the teacher {len(teacher)}: name the pairs to match, "

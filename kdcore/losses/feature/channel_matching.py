@@ -219,7 +219,7 @@ def _refuse_wider_student(mine: int, theirs: int, pair: Any) -> None:
     if mine > theirs:
         raise Refusal(
             f"every channel of the student needs one of the teacher's to itself, and stage {pair[0]} of the student "
-            f"has {mine}, stage {pair[1]} of the teacher {theirs}"
+            f"has {mine}, stage {pair[1]} of the teacher {theirs}: name other pairs to match"
         )
 
 

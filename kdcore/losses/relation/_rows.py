@@ -43,7 +43,7 @@ class _Gram(torch.autograd.Function):
 def gram(rows: Float[Tensor, "rows size"]) -> Float[Tensor, "rows rows"]:
     """Products of all rows with all rows."""
     with full_precision(rows):
-        return _Gram.apply(rows)
+        return _Gram.apply(rows) if rows.requires_grad else rows @ rows.mT
 
 
 # ---------------------------------------------------------------- at the door

@@ -15,8 +15,8 @@ from kdcore.losses._common import (
     at_least_float32,
     check_choice,
     check_dimensions,
-    reduce,
     refuse_out_of_range,
+    squared_error,
 )
 from kdcore.losses.relation._rows import check_samples, maps_of, product
 from kdcore.types import Batch, Entry, Method, Outputs, Refusal, Setting, Stage, Term, Update
@@ -84,8 +84,8 @@ def fsp_loss(
         raise ValueError(f"student and teacher must have equal channels, got {channels[:2]} and {channels[2:]}")
     student = fsp_matrix(student_first, student_second, pooling=pooling)
     teacher = fsp_matrix(teacher_first.detach(), teacher_second.detach(), pooling=pooling)
-    squares = (student - teacher).square().flatten(1)
-    return reduce(squares.sum(1) if form == "sum" else squares.mean(1), reduction)
+    over = 1 if form == "sum" else channels[0] * channels[1]
+    return squared_error(student, teacher, over, reduction)
 
 
 def fsp_matrix(

@@ -109,6 +109,8 @@ class PAD(Method):
             raise Refusal(f"matched must be 'logits' or 'embedding', got {matched!r}")
         if setting.student.embedding is None or getattr(setting.teacher, matched) is None:
             raise Refusal("pad needs the student's embedding, and the teacher's where embeddings are matched")
+        if setting.student.embedding.ndim != 2:
+            raise Refusal("pad matches one vector an example, and these networks answer word by word")
         mine, theirs = (getattr(outputs, matched).shape[1] for outputs in (setting.student, setting.teacher))
         adapter = None if mine == theirs else (mine, theirs)
         return cls(setting.student.embedding.shape[1], theirs, adapter=adapter, matched=matched, **settings)

@@ -171,7 +171,8 @@ class DKD(Method):
     """`dkd_loss` with the authors' warm-up: its weight grows from 0 over the first 20 of 240 epochs.
 
     `standardised` puts both networks' logits through `standardise` first (DKD with logit standardisation; its
-    authors then take temperature 2 and weight 9); `printed` takes `dkd_survey_loss`.
+    authors then take temperature 2 and weight 9); `rescaled` multiplies each example by the variance of its teacher's
+    scores (on standardised logits NormKD with DKD, as its authors run it); `printed` takes `dkd_survey_loss`.
     """
 
     def __init__(
@@ -183,6 +184,7 @@ class DKD(Method):
         warm_up: float = WARM_UP,
         weight: float = 1.0,
         standardised: bool = False,
+        rescaled: bool = False,
         printed: bool = False,
     ):
         super().__init__()
@@ -190,14 +192,17 @@ class DKD(Method):
             above_zero={"temperature": temperature}, alpha=alpha, beta=beta, warm_up=warm_up, weight=weight
         )
         self.options = {"alpha": alpha, "beta": beta, "temperature": temperature}
-        self.warm_up, self.weight, self.standardised = warm_up, weight, standardised
+        self.warm_up, self.weight, self.standardised, self.rescaled = warm_up, weight, standardised, rescaled
         self.loss, self.zero_at_agreement = (dkd_survey_loss if printed else dkd_loss), not printed
 
     def losses(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Term]:
         logits = [answer.logits for answer in (student, teacher)]
         if self.standardised:
             logits = [standardise(scores) for scores in logits]
-        return {"dkd": Term(self.loss(*logits, batch.targets, **self.options), self.weight_at)}
+        if not self.rescaled:
+            return {"dkd": Term(self.loss(*logits, batch.targets, **self.options), self.weight_at)}
+        each = self.loss(*logits, batch.targets, **self.options, reduction="none")
+        return {"dkd": Term((at_least_float32(teacher.logits.detach()).var(1) * each).mean(), self.weight_at)}
 
     def weight_at(self, progress: float) -> float:
         return self.weight * min(1.0, progress / self.warm_up) if self.warm_up else self.weight
@@ -212,5 +217,12 @@ ENTRIES = (
         DKD,
         {"standardised": True, "temperature": 2.0, "weight": 9.0},
         "CVPR 2024: DKD on standardised logits, nine-fold",
+    ),
+    Entry(
+        "normkd-dkd",
+        "loss",
+        DKD,
+        {"standardised": True, "rescaled": True, "temperature": 2.0, "alpha": 4.0, "beta": 5.0},
+        "arXiv:2308.00520 with DKD; its authors' weights for ResNet32x4 to ShuffleNetV2",
     ),
 )

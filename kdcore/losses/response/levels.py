@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,7 @@ from kdcore.losses._common import (
     log_softened,
     refuse_out_of_range,
 )
-from kdcore.types import Batch, Entry, Method, Outputs, Refusal, Term
+from kdcore.types import Batch, Entry, Method, Outputs, Refusal, Setting, Term
 
 TEMPERATURES = (2.0, 3.0, 4.0, 5.0, 6.0)  # the authors'
 STRONG, MIXED_UP = (3.0, 4.0, 5.0), (2.0, 6.0)  # of the strong view's terms in the authors' code, two read the weak one
@@ -145,6 +146,12 @@ class MLKD(Method):
             raise Refusal(f"the released form has temperatures 2, 3, 4, 5 and 6, got {list(temperatures)}")
         self.temperatures, self.form = tuple(temperatures), form
         self.weight, self.task_weight, self.strong_task_weight = weight, task_weight, strong_task_weight
+
+    @classmethod
+    def build(cls, setting: Setting, **settings: Any) -> Self:
+        if setting.student.logits.ndim != 2:
+            raise Refusal("mlkd compares one answer an example, and these networks answer word by word")
+        return cls(**settings)
 
     def losses(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Term]:
         strong, strong_teacher = student.view("strong"), teacher.view("strong")

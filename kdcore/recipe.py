@@ -34,8 +34,9 @@ class Recipe:
         precision: ``float32``, or ``bfloat16`` for autocast with losses in float32.
         threads: CPU threads, fixed because one and two threads differ in the last bits.
         channels_last: memory layout of convolutions.
-        compile: compile the networks where a compiler is at hand.
-        tabulate: compute a resting teacher's answers to every choice of a finite view once, instead of at each step.
+        compile: compile the networks where a compiler is at hand; ``graphs`` also replays them as CUDA graphs on a GPU.
+        tabulate: compute a resting teacher's answers to every choice of a finite view once, instead of at each step;
+            ``logits`` keeps those alone, as precise as the run computes them, and asks the teacher for all else.
         evaluate: judge after every ``epoch`` (best and mean-of-last-ten are then recorded) or at the ``end``.
     """
 
@@ -54,8 +55,8 @@ class Recipe:
     precision: Literal["float32", "bfloat16"] = "float32"
     threads: int = 1
     channels_last: bool = False
-    compile: bool = False
-    tabulate: bool = False
+    compile: bool | Literal["graphs"] = False
+    tabulate: bool | Literal["logits"] = False
     evaluate: Literal["epoch", "end"] = "end"
 
     def __post_init__(self) -> None:
@@ -73,7 +74,8 @@ class Recipe:
             raise ValueError(f"milestones must lie in 0 .. 1, fractions of the stage, got {self.milestones}")
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+                known = ", ".join(str(choice).lower() for choice in allowed)
+                raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
 
     def length(self, samples: int, share: float = 1.0) -> tuple[int, int]:
         """Steps of a stage with this share, and steps of an epoch, for a data set of this size.
@@ -108,6 +110,8 @@ CHOICES = {
     "optimizer": ("sgd", "adam", "adamw"),
     "schedule": ("steps", "one-cycle", "cosine", "constant"),
     "precision": ("float32", "bfloat16"),
+    "compile": (False, True, "graphs"),
+    "tabulate": (False, True, "logits"),
     "evaluate": ("epoch", "end"),
 }
 RISE, START = 0.3, 0.04  # a third of the way up, from 1/25 of the rate: the proportions of Smith and Topin's policy

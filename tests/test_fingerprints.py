@@ -168,6 +168,7 @@ def alike(width: int) -> nn.Module:
 # A key that asks for other data than images or, where it refuses these, words.
 WORLDS: dict[str, Callable[[], Bench]] = {"structure-compilation": lambda: Bench(sequences(), Speaker)}
 STAGED = ("interactive-kd", "knowledge-projection", "rocket-launching")  # run their networks stage by stage
+STAGED += ("one", "cl-ilr", "okddip", "okddip-released")
 WORLDS |= {key: lambda: Bench(images(), in_stages) for key in STAGED}
 ALIKE = ("mhgd", "kdsvd", "fsp", "fsp-joint")  # compare channels one by one, so both networks need the same
 WORLDS |= {key: lambda: Bench(images(), alike) for key in ALIKE}

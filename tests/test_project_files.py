@@ -15,7 +15,8 @@ from kdcore.reporting.editions import edition_named
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in
-         ("README.md", "CONTRIBUTING.md", "book/use.md", "book/rerun.md", "book/cite.md")}  # fmt: skip
+         ("README.md", "CONTRIBUTING.md", "book/use.md", "book/rerun.md", "book/clusters.md",
+          "book/cite.md")}  # fmt: skip
 FENCE = re.compile(r"^```bash\n(.*?)^```", re.S | re.M)
 SECTIONS = ["Read", "Use one loss", "Rerun", "Cite", "What is measured, and what is not yet", "Size and time",
             "Supported systems", "Licence"]  # fmt: skip

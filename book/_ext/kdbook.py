@@ -28,6 +28,7 @@ ROLE = re.compile(r"\{((?:cite|py):\w+|ref|eq|doc|math)\}`")
 PLACE = re.compile(r"^( *)(Survey|Paper): ")
 ORIGINS = {"published by others": "kd-others", "committed record": "kd-committed", "this build": "kd-build"}
 ORIGIN = re.compile("|".join(ORIGINS))
+MADE = "how-this-page-was-made"
 ERRATUM = re.compile(r"\b[ZSHNX]-\d\d\b(?![`>])")
 
 
@@ -98,7 +99,7 @@ def forget_empty(app: Sphinx, environment: BuildEnvironment) -> None:
 
 
 def provenance(app: Sphinx, doctree: nodes.document) -> None:
-    """The last line of a notebook's page: from which source, with which values and versions."""
+    """The last lines of a notebook's page: from which source, with which values and versions; its first tells of it."""
     path = Path(app.env.doc2path(app.env.docname))
     if path.suffix != ".ipynb":
         return
@@ -113,7 +114,19 @@ def provenance(app: Sphinx, doctree: nodes.document) -> None:
         body = nodes.paragraph("", "", text if isinstance(text, nodes.Node) else nodes.Text(text))
         fields += nodes.field("", nodes.field_name(text=name), nodes.field_body("", body))
     title = nodes.rubric(text="How this page was made")
-    doctree += nodes.container("", title, fields, classes=["kd-made"])
+    doctree += nodes.container("", title, fields, classes=["kd-made"], ids=[MADE])
+    for first in [*doctree.findall(nodes.section)][:1]:
+        first.insert(1, at_a_glance(made["parameters"]))
+
+
+def at_a_glance(values: dict[str, str]) -> nodes.container:
+    """What a reader has to know of a page's numbers before the first of them."""
+    line = nodes.paragraph(
+        "", f"Profile {values.get('profile')}, device {values.get('device')}. Where no caption or note"
+    )
+    line += nodes.Text(" says otherwise (committed record, published by others), a number is of this build. ")
+    line += nodes.reference("", "How this page was made", refid=MADE, internal=True)
+    return nodes.container("", line, classes=["kd-provenance"])
 
 
 def linked_back(app: Sphinx, doctree: nodes.document, docname: str) -> None:

@@ -36,11 +36,12 @@ class Chapter(NamedTuple):
 def _chapter(number: int, key: str, title: str, zh: str, *modules: str) -> Chapter:
     slug = key.replace("-", "_")
     homes = (*modules, f"claims/{slug}")
-    notebook = f"notebooks/{number:02d}_{_NOTEBOOKS.get(key, slug)}.ipynb"
-    return Chapter(title, zh, tuple(f"kdcore/{home}" for home in homes), notebook)
+    notebook = _NOTEBOOKS.get(key, f"{number:02d}_{slug}")
+    return Chapter(title, zh, tuple(f"kdcore/{home}" for home in homes), f"notebooks/{notebook}.ipynb")
 
 
-_NOTEBOOKS = {"vit": "transformers", "llm": "language_models"}  # whose notebook is not called after its key
+# Whose notebook is not called after its number and key.
+_NOTEBOOKS = {"vit": "08_transformers", "llm": "09_language_models", "benchmarks": "20_cifar10_table"}
 
 _TOLD = (
     ("foundations", "Foundations", "基础知识", "losses/response", "schemes/offline"),
@@ -115,6 +116,9 @@ TOLD_ELSEWHERE = {
     "relation-heterogeneous-claim": "relation",
 }
 
+# Rows of a chapter that has another notebook beside its own.
+NOTEBOOKS_BESIDE = dict.fromkeys(("zhao-table2", "zhao-table2-claims"), "notebooks/21_cifar100_table.ipynb")
+
 # A table's row and the experiment that fills it; either name is accepted everywhere.
 ALIASES = {
     "zhao-table1": "zhao2026-table1",
@@ -126,8 +130,9 @@ ALIASES = {
 
 
 def chapter_of(key: str, chapter: str) -> Chapter:
-    """The chapter whose notebook tells a row."""
-    return CHAPTERS[TOLD_ELSEWHERE.get(key, chapter)]
+    """The chapter whose notebook tells a row, with that notebook."""
+    found = CHAPTERS[TOLD_ELSEWHERE.get(key, chapter)]
+    return found._replace(notebook=NOTEBOOKS_BESIDE.get(key, found.notebook))
 
 
 def row_of(name: str) -> str:

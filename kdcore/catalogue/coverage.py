@@ -15,12 +15,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kdcore.catalogue.chapters import chapter_of, row_of
+from kdcore.catalogue.chapters import CHAPTERS, chapter_of, row_of
 from kdcore.catalogue.entries import ROOT, nearest
 from kdcore.catalogue.evidence import Evidence, Part
 from kdcore.catalogue.syntax import Tree
 from kdcore.entry import Refusal
-from kdcore.survey import Item, additions, inventory
+from kdcore.survey import Item, additions, inventory, rows
 
 FIELDS = ("id", "chapter", "tier", "kind", "implemented", "module", "test", "notebook")
 
@@ -93,8 +93,16 @@ def _cover(evidence: Evidence, item: Item) -> Covered:
 
 
 def why(key: str, root: Path = ROOT) -> str:
-    """What there is of a row and what is missing, in plain sentences."""
-    return str(coverage(root).row(key))
+    """What there is of a row and what is missing, in plain sentences; of an entry that is no row too."""
+    evidence = Evidence(Tree(root))
+    entry = evidence.entries.get(key)
+    homes = [chapter for chapter in CHAPTERS.values() if entry and chapter.holds(entry.module)]
+    if not homes or row_of(key) in rows():
+        return str(coverage(root).row(key))
+    every = [evidence.parts(key, entry.kind, chapter) for chapter in homes]  # two chapters may share a module
+    parts = max(every, key=lambda parts: sum(bool(part.found) for part in parts))
+    head = f"{key} ({entry.kind}) is no row of the surveys or the additions, so it is not counted."
+    return "\n".join([head, *map(str, parts)])
 
 
 def _count(rows: Iterable[Covered]) -> tuple[int, int]:

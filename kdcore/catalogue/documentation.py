@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
+SECTION = re.compile(r"^(?:Args|Returns|Raises|Notes?|Examples?|Attributes|Cost):", re.M)
+APART = re.compile(r"^\.\. math::.*\n(?:[ ]+.*\n|\n)*|^(?:Survey|Paper): (?:.+\n)+", re.M)  # shown by themselves
 FENCED = re.compile(r"```\{?math\}?\s*\n(?::[^\n]*\n)*(.*?)```", re.S)
 
 
@@ -51,8 +54,23 @@ def section(text: str, title: str) -> str:
     return inspect.cleandoc(found[1]) if found else ""
 
 
-def arguments(node: ast.AST | None) -> tuple[Argument, ...]:
-    """Keyword-only arguments and others with a default, of a function or of a class's constructor."""
+def prose(text: str) -> str:
+    r"""What a docstring says before its sections, on one line, without its formulas, places and papers.
+
+    Example:
+        >>> prose("Match both.\n\n.. math::\n    a = b\n\nSurvey: one.\n\nAs printed.\n\nArgs:\n    a: b")
+        'Match both. As printed.'
+    """
+    return " ".join(APART.sub("", SECTION.split(text, maxsplit=1)[0] + "\n").split())
+
+
+def arguments(node: ast.AST | None, constants: Mapping[str, ast.AST] = {}) -> tuple[Argument, ...]:
+    """Keyword-only arguments and others with a default, of a function or of a class's constructor.
+
+    Args:
+        node: its definition.
+        constants: assignments of its module by name; a default that is one of them is told by its value.
+    """
     said = _said(docstring(node))
     if isinstance(node, ast.ClassDef):
         made = [part for part in node.body if isinstance(part, ast.FunctionDef) and part.name == "__init__"]
@@ -62,10 +80,18 @@ def arguments(node: ast.AST | None) -> tuple[Argument, ...]:
     signature = node.args
     plain = signature.args[len(signature.args) - len(signature.defaults) :]
     given = [*zip(plain, signature.defaults), *zip(signature.kwonlyargs, signature.kw_defaults)]
-    return tuple(Argument(a.arg, ast.unparse(d) if d else None, said.get(a.arg, "")) for a, d in given)
+    return tuple(Argument(a.arg, _default(d, constants), said.get(a.arg, "")) for a, d in given)
+
+
+def _default(node: ast.expr | None, constants: Mapping[str, ast.AST]) -> str | None:
+    if node is None:
+        return None
+    value = getattr(constants.get(node.id), "value", None) if isinstance(node, ast.Name) else None
+    return ast.unparse(node if value is None else value)
 
 
 def _said(text: str) -> dict[str, str]:
-    """What the section ``Args:`` says of each name."""
-    parts = re.split(r"^(\w+):[ ]", section(text, "Args"), flags=re.M)
-    return {name: " ".join(says.split()) for name, says in zip(parts[1::2], parts[2::2])}
+    """What the section ``Args:`` says of each name; several may share an entry."""
+    parts = re.split(r"^((?:\w+, )*\w+):[ ]", section(text, "Args"), flags=re.M)
+    told = zip(parts[1::2], parts[2::2])
+    return {name: " ".join(says.split()) for names, says in told for name in names.split(", ")}

@@ -69,13 +69,17 @@ class Evidence:
         return [module, test, self._cell(key, kind, things, notebook, chapter.notebook)]
 
     def things(self, key: str, kind: str, chapter: Chapter | None) -> list[Thing]:
-        """Functions and classes under a key: what its entry makes, what bears its name in its chapter, or claims."""
+        """Functions and classes under a key: what its entry makes, what bears its name in its chapter, or claims.
+
+        Without a chapter, which an entry that is no row has not, what bears its name beside what it makes.
+        """
         if kind in CLAIMS and chapter:
             return self._claims(key, chapter)
         snake = key.replace("-", "_")
         named = [*self._named[plain(key)], *self._named[f"{plain(key)}loss"]]
         fitting = [one for one in named if one.name in (snake, f"{snake}_loss") or plain(one.name) == plain(key)]
-        here = [one for one in fitting if chapter and chapter.holds(one.source.path)]
+        home = self.entries[key].module if chapter is None and key in self.entries else ""
+        here = [one for one in fitting if (chapter.holds(one.source.path) if chapter else one.source.path == home)]
         return [thing for thing in dict.fromkeys([*self._made(key), *here]) if self._stands(thing)]
 
     @cached_property

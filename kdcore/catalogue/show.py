@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
 from kdcore.catalogue.chapters import ALIASES, CHAPTERS, chapter_of, row_of
-from kdcore.catalogue.documentation import Argument, arguments, docstring, formula, section
+from kdcore.catalogue.documentation import Argument, arguments, docstring, formula, prose, section
 from kdcore.catalogue.entries import ROOT, Listed, nearest
 from kdcore.catalogue.evidence import Evidence, Thing
 from kdcore.catalogue.syntax import Tree
@@ -26,6 +27,7 @@ class Shown:
         equations: the surveys' numbered equations of the row, printed and corrected.
         errata: what is wrong in the texts about it.
         formula: of the code's docstring, as LaTeX.
+        method: what the class that puts it into a training says of itself.
         arguments: its hyper-parameters with defaults, those that the entry sets replaced.
         cost: what the docstring says it costs, where it says so.
         entry: how the catalogue makes it; None where nothing does yet.
@@ -41,6 +43,7 @@ class Shown:
     equations: tuple[Equation, ...]
     errata: tuple[Erratum, ...]
     formula: str | None
+    method: str
     arguments: tuple[Argument, ...]
     cost: str | None
     entry: Listed | None
@@ -75,9 +78,10 @@ class Shown:
 
     def _code(self) -> list[str]:
         lines = [*_field("code", self.module or "none yet"), *_field("formula", self.formula or "")]
+        lines += _field(f"method {self.entry.make}" if self.entry else "method", self.method)
         for argument in self.arguments:
-            default = f" = {argument.default}" if argument.default else ""
-            lines += _field(f"{argument.name}{default}", argument.says or "not described")
+            lines += _field(_named(argument), argument.says)
+        lines += _field("further", ", ".join(_named(argument) for argument in self.arguments if not argument.says))
         note = [f"{other.key} ({other.note})" if other.note else other.key for other in self.variants]
         lines += _field("variants", "; ".join(note)) + _field("cost", self.cost or "")
         return lines + _field("test", self.test or "") + _field("notebook", self.notebook or "")
@@ -103,8 +107,9 @@ def _shown(evidence: Evidence, key: str, entry: Listed | None) -> Shown:
     family = [other for other in evidence.entries.values() if entry and other.make == entry.make]
     row = rows().get(key) or next((rows()[other.key] for other in family if other.key in rows()), None)
     chapter = chapter_of(row["id"], row["chapter"]) if row else None
-    things = evidence.things(row["id"] if row else key, row["kind"] if row else "scheme", chapter)
+    things = evidence.things(row["id"] if row else key, row["kind"] if row else entry.kind if entry else "", chapter)
     written = _written(things)
+    nodes = [node for node, _ in written]
     places = {part.what: part.found for part in evidence.parts(row["id"], row["kind"], chapter)} if row else {}
     notebook = chapter.notebook if chapter and evidence.tree.notebook(chapter.notebook) else None
     return Shown(
@@ -113,9 +118,12 @@ def _shown(evidence: Evidence, key: str, entry: Listed | None) -> Shown:
         chapter=CHAPTERS[row["chapter"]].title if row else "",
         equations=tuple(equations_of(row["id"])) if row else (),
         errata=tuple(errata_of(row["id"])) if row else (),
-        formula=next((found for text in map(docstring, written) if (found := formula(text))), None),
+        formula=next((found for text in map(docstring, nodes) if (found := formula(text))), None),
+        method=next(
+            (prose(docstring(node)) for node in nodes if entry and getattr(node, "name", "") == entry.make), ""
+        ),
         arguments=_arguments(written, entry),
-        cost=next((found for text in map(docstring, written) if (found := section(text, "Cost"))), None),
+        cost=next((found for text in map(docstring, nodes) if (found := section(text, "Cost"))), None),
         entry=entry,
         variants=tuple(other for other in family if other.key != key),
         module=things[0].source.path if things else places.get("module"),
@@ -124,16 +132,26 @@ def _shown(evidence: Evidence, key: str, entry: Listed | None) -> Shown:
     )
 
 
-def _written(things: list[Thing]) -> list:
-    """The syntax trees of these things, functions first: a loss's formula stands in its function."""
-    nodes = [thing.source.top[thing.name] for thing in things]
-    return sorted(nodes, key=lambda node: type(node).__name__ != "FunctionDef")
+def _named(argument: Argument) -> str:
+    return f"{argument.name} = {argument.default}" if argument.default else argument.name
 
 
-def _arguments(nodes: list, entry: Listed | None) -> tuple[Argument, ...]:
+def _written(things: list[Thing]) -> list[tuple[ast.stmt, dict[str, ast.stmt]]]:
+    """The syntax trees of these things and of what stands beside them, functions first: they hold the formula."""
+    nodes = [(thing.source.top[thing.name], thing.source.top) for thing in things]
+    return sorted(nodes, key=lambda found: not isinstance(found[0], ast.FunctionDef))
+
+
+def _method(nodes: list[ast.stmt], entry: Listed | None) -> str:
+    """What the class says of itself that an entry makes."""
+    made = entry.make if entry else None
+    return next((prose(docstring(node)) for node in nodes if isinstance(node, ast.ClassDef) and node.name == made), "")
+
+
+def _arguments(written: list[tuple[ast.stmt, dict[str, ast.stmt]]], entry: Listed | None) -> tuple[Argument, ...]:
     """Arguments of all these, each name once, the first that is documented; an entry's settings are its defaults."""
     found: dict[str, Argument] = {}
-    for argument in (argument for node in nodes for argument in arguments(node)):
+    for argument in (argument for node, beside in written for argument in arguments(node, beside)):
         if argument.name not in found or not found[argument.name].says:
             found[argument.name] = argument
     for name, value in (entry.settings if entry else {}).items():

@@ -192,7 +192,7 @@ def one_batch(
 
     Args:
         what: ``values`` (answers, at temperature 4), ``maps`` (where the last features are active) or ``relations``
-            (which samples of the batch are alike).
+            (which samples of the batch are alike, by their last features).
 
     Returns:
         ``fresh`` and ``trained``, the loss, and ``numbers``, how many numbers of one sample are compared.
@@ -214,7 +214,7 @@ def one_batch(
 LOSSES: dict[str, Callable[[Outputs, Outputs], Tensor]] = {
     "values": lambda student, teacher: kd_loss(student.logits, teacher.logits),
     "maps": lambda student, teacher: at_loss(student.features[-1], teacher.features[-1]),
-    "relations": lambda student, teacher: sp_loss(student.embedding, teacher.embedding),
+    "relations": lambda student, teacher: sp_loss(student.features[-1], teacher.features[-1]),
 }
 
 

@@ -43,6 +43,9 @@ def _explained(error: Exception) -> int:
     if isinstance(error, Refusal):
         say(*_lines(str(error)))
         return WRONG
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("kdcore"):
+        say(f"this needs {error.name}, which is not installed here")
+        return FAILED
     if _is_data_problem(error):
         say(*_lines(str(error)))
         return WRONG if isinstance(error, ValueError) else FAILED

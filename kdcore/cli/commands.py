@@ -7,6 +7,7 @@ import logging
 import typer
 
 from kdcore.cli import library, results, runs
+from kdcore.cli import records as moving
 
 app = typer.Typer(
     name="kdcore",
@@ -30,7 +31,7 @@ for command in (library.methods, library.show, library.coverage, library.experim
 for command in (runs.run, runs.train, results.status, results.table):
     app.command()(command)
 app.command()(library.book)
-for command in (results.publish, results.merge):
+for command in (moving.publish, moving.merge):
     records.command()(command)
 data.command("list")(library.data_list)
 data.command("get")(library.data_get)

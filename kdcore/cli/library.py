@@ -86,7 +86,11 @@ def coverage(
 ) -> None:
     """Count what of the surveys is implemented, computed from the code."""
     from kdcore import catalogue
+    from kdcore.catalogue.entries import ROOT
+    from kdcore.entry import Refusal
 
+    if not all((ROOT / name).is_dir() for name in ("tests", "notebooks")):
+        raise Refusal("coverage is counted from code, tests and notebooks, and the last two are in a clone alone")
     if why:
         print(catalogue.why(why))
         return

@@ -1,14 +1,13 @@
-"""Commands that read records: how far runs are, tables, publishing, merging."""
+"""Commands that read records: how far runs are, and tables."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from kdcore.cli import names
-from kdcore.cli.answers import DONE, FAILED, columns, say
+from kdcore.cli.answers import columns
 from kdcore.cli.runs import Folder
 from kdcore.experiments.types import unknown
 
@@ -25,9 +24,9 @@ def status(
     experiment: Annotated[str, typer.Argument(help="Only this one.", autocompletion=names.experiments)] = "",
     records: Folder = None,
 ) -> None:
-    """Say of every experiment how far its runs are."""
+    """Say of every experiment how far its runs are, and how long the rest takes one process."""
     from kdcore import experiments
-    from kdcore.experiments.progress import Progress
+    from kdcore.experiments.progress import HEAD, Progress
     from kdcore.experiments.store import Store
 
     store = Store(records)
@@ -35,7 +34,7 @@ def status(
     if experiment and experiment not in known:
         experiment = experiments.get(experiment).key
     rows = [row for name in known if experiment in ("", name) for row in Progress.of(store, name).rows()]
-    print(columns(rows, ["experiment", "asked for", "runs", "done", "failed", "running", "begun", "published", "note"]))
+    print(columns(rows, HEAD))
 
 
 def table(
@@ -76,38 +75,3 @@ def unknown_records(experiment: str) -> Exception:
     from kdcore.entry import Refusal
 
     return Refusal(f"{experiment} has no records yet, `kdcore run {experiment}` makes them")
-
-
-def publish(
-    experiment: Name,
-    why: Annotated[str, typer.Option(metavar="TEXT", help="The reason, for the changelog.")],
-    profile: Annotated[str, typer.Option(help="Only runs of this one.")] = "",
-    records: Folder = None,
-) -> None:
-    """Copy the runs that were last asked for into the book's records, as a new edition."""
-    from kdcore import experiments
-    from kdcore.experiments import records as publishing
-    from kdcore.experiments.store import Store
-
-    asked = experiments.get(experiment)
-    if profile:
-        asked.profile(profile)
-    made = publishing.publish(asked.key, why, Store(records), profile or None)
-    print(
-        f"{made.experiment}: {made.new} new records, edition {made.edition}, {len(made.edition.hashes)} records in it"
-    )
-    print(made.path)
-
-
-def merge(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of records, of another machine.")],
-    records: Folder = None,
-) -> int:
-    """Take over the records of another store; runs with other numbers are named and stay as they are here."""
-    from kdcore.experiments import records as publishing
-    from kdcore.experiments.store import Store
-
-    made = publishing.merge(folder, Store(records))
-    print(f"{made.new} new records, {made.same} that were here, {len(made.conflicts)} in conflict")
-    say(*made.conflicts) if made.conflicts else None
-    return FAILED if made.conflicts else DONE

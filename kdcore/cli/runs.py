@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +22,9 @@ Profile = Annotated[str, typer.Option(help="The size: smoke, quick, short or pap
 Device = Annotated[str, typer.Option(help="Where to train, as torch names it: cpu, cuda, cuda:1.")]
 Folder = Annotated[Path | None, typer.Option("--records", metavar="DIR", help="Folder of the records.")]
 Precision = Annotated[str | None, typer.Option(help="float32 or bfloat16, in place of the recipe's.")]
-Compile = Annotated[bool, typer.Option("--compile", help="Compile the networks; makes other records.")]
+Compile = Annotated[
+    bool, typer.Option("--compile", help="Compile the networks; eager where nothing can compile. Makes other records.")
+]
 Budget = Annotated[
     str | None, typer.Option(metavar="TIME", help="Stop after 90s, 25m, 1h30m; the same command resumes.")
 ]
@@ -46,6 +49,9 @@ def run(
     retry: Annotated[bool, typer.Option("--retry", help="Run again what failed before.")] = False,
     save_every: Annotated[str, typer.Option(metavar="TIME", help="Time between checkpoints.")] = "30s",
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = 1,
+    executor: Annotated[
+        str, typer.Option(help="processes of this machine, or ray: tasks on any number of GPUs and machines.")
+    ] = "processes",
 ) -> int:
     """Run what the store lacks of an experiment, teachers first."""
     from kdcore import experiments
@@ -62,20 +68,25 @@ def run(
         compile=compile_ or None,
         overrides=parse_overrides(set_ or ()),
     )
-    return _carried_out(request, records, budget, retry=retry, save_every=save_every, workers=workers)
+    options = {"retry": retry, "save_every": save_every, "workers": workers, "executor": executor}
+    return _carried_out(request, records, budget, **options)
 
 
 def train(
     student: Annotated[str, typer.Option(help="A network by name.")] = "",
     teacher: Annotated[
-        str, typer.Option(help="A public checkpoint, or EXPERIMENT or EXPERIMENT/ROW that trains it.")
+        str,
+        typer.Option(
+            help="A public checkpoint, or EXPERIMENT or EXPERIMENT/ROW that trains it; with --steps also a network by "
+            "name, untrained."
+        ),
     ] = "",
     method: Annotated[
         str, typer.Option(help="A key of the catalogue; none for plain training.", autocompletion=names.keys)
     ] = "",
     data: Annotated[str, typer.Option(help="A data set by name.")] = "",
     profile: Profile = "quick",
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps, in place of the profile's length.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="A trial of so many steps, judged on one batch.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = "cpu",
     precision: Precision = None,
@@ -85,7 +96,7 @@ def train(
     budget: Budget = None,
 ) -> int:
     """Train one student, with or without a teacher."""
-    from kdcore.experiments.pair import pair
+    from kdcore.experiments.pair import pair, said_of
     from kdcore.experiments.requests import Request, parse_overrides
 
     asked = pair(profile, student=student, teacher=teacher, method=method, data=data, steps=steps)
@@ -95,6 +106,8 @@ def train(
     request = Request.of(
         asked, profile, device, seeds=[seed], precision=precision, compile=compile_ or None, overrides=overrides
     )
+    for sentence in said_of(asked):
+        say(sentence)
     return _carried_out(request, records, budget)
 
 
@@ -106,31 +119,40 @@ def _carried_out(
     retry: bool = False,
     save_every: str = "30s",
     workers: int = 1,
+    executor: str = "processes",
 ) -> int:
-    """Run a request; its results to stdout, what is lacking to stderr."""
+    """Run a request; its results to stdout, what is lacking to stderr. The budget counts from here, imports too."""
+    begun = time.monotonic()
+    from kdcore.experiments.executors import named
     from kdcore.experiments.narration import Narrator
     from kdcore.experiments.requests import parse_duration
     from kdcore.experiments.running import carry_out
     from kdcore.experiments.store import Store
-    from kdcore.experiments.workers import company
+    from kdcore.experiments.workers import company, terminated
 
-    times = {"budget": parse_duration(budget) if budget else None, "save_every": parse_duration(save_every)}
-    with company(workers):
-        found = carry_out(request, Store(folder), retry=retry, narrator=Narrator(), **times)
+    by = named(executor, workers)
+    times = {"budget": None, "save_every": parse_duration(save_every)}
+    if budget:
+        times["budget"] = parse_duration(budget) - (time.monotonic() - begun)
+    with terminated() as told, company(workers, told):
+        found = carry_out(
+            request, Store(folder), retry=retry, narrator=Narrator(), executor=by, told_to_stop=told, **times
+        )
     print(searched(found.records) if request.experiment.key.endswith(SEARCH) else summary(found.records))
     if found.stopped:
-        say(f"stopped by the budget: {len(found.records)} of {found.asked} runs are done, the same command resumes")
+        by_whom = "a signal" if told() else "the budget"
+        say(f"stopped by {by_whom}: {len(found.records)} of {found.asked} runs are done, the same command resumes")
     say(*found.lacking) if found.lacking else None
     return found.status
 
 
 def summary(records: Sequence[Record]) -> str:
-    """Mean and spread of each row's last numbers."""
+    """Mean and spread of each row's last numbers; a row that yields none, only figures, is done all the same."""
     rows = []
     for key in dict.fromkeys(record["row"] for record in records):
         done = [record["last"] for record in records if record["row"] == key and record["status"] == "done"]
         cells = [f"{name} {_spread([last[name] for last in done])}" for name in _numbers(done)]
-        rows.append([key, len(done), ", ".join(cells) or "failed"])
+        rows.append([key, len(done), ", ".join(cells) or ("done" if done else "failed")])
     return columns(rows, ["row", "n", "last"])
 
 

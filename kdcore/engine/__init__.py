@@ -5,9 +5,10 @@ from kdcore.engine.evaluation import evaluate, judge
 from kdcore.engine.loop import fit
 from kdcore.engine.machine import STEP_REVISION, compile_network, prepare, promise
 from kdcore.engine.progress import reporter
-from kdcore.engine.rest import at_rest, tabulate
+from kdcore.engine.rest import at_rest
 from kdcore.engine.run import Diverged, Run
 from kdcore.engine.setting import setting_of
+from kdcore.engine.tables import tabulate, tabulate_logits
 from kdcore.recipe import Recipe
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "reporter",
     "setting_of",
     "tabulate",
+    "tabulate_logits",
 ]

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from kdcore.engine import checkpoint
-from kdcore.engine.machine import prepare
+from kdcore.engine.machine import begin_step, prepare
+from kdcore.engine.optimise import step_together
 from kdcore.engine.run import Diverged, Run
 
 log = logging.getLogger(__name__)
@@ -80,26 +81,48 @@ def fit(
 def _tick(unfinished: list[Run], finished: Callable[[Run], None] | None) -> None:
     """One step of those that are furthest behind; what is made for one point of the data is made once."""
     behind = min(run.step for run in unfinished)
+    level = [run for run in unfinished if run.step == behind]
     memos: dict[Hashable, dict[Hashable, Any]] = {}
-    for run in unfinished:
-        if run.step > behind:
-            continue
-        threads, precision = run.recipe.threads, run.recipe.precision
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
-        point = (id(run.data), run.seed, run.clock.steps_per_epoch, run.batch_size, precision, threads)
-        try:
-            run.advance(memos.setdefault(point, {}))
-        except Exception as error:
-            if not _stays_alone(error):
-                raise
-            log.warning("%s failed and is recorded so; the others go on: %s", run.name, error)
-            run.fail(error)
-        if not run.active:
-            if finished:
-                finished(run)
-            if run.checkpoint:
-                checkpoint.remove(run.checkpoint)
+    for device in {run.data.device for run in level}:
+        begin_step([run.recipe for run in level], device)
+    joined = [run for run in level if _moves_with_others(run)]
+    for run in level:
+        memo = memos.setdefault(_point(run), {})
+        _try(run, lambda run=run, memo=memo: run.reckon(memo) if run in joined else run.advance(memo), finished)
+    joined = [run for run in joined if run.active]
+    step_together(run.waiting for run in joined if run.waiting is not None)
+    for run in joined:
+        run.waiting = None
+        _try(run, run.settle, finished)
+
+
+def _moves_with_others(run: Run) -> bool:
+    """On an accelerator a call costs more than its work, so all optimisers at one point move in one."""
+    return run.data.device.type != "cpu"
+
+
+def _point(run: Run) -> Hashable:
+    """What runs have in common that can share: the very batch, and the arithmetic in which it is answered."""
+    recipe = run.recipe
+    return id(run.data), run.seed, run.clock.steps_per_epoch, run.batch_size, recipe.precision, recipe.threads
+
+
+def _try(run: Run, part: Callable[[], None], finished: Callable[[Run], None] | None) -> None:
+    """A part of a run's step; a failure is the run's own, and whoever came to an end is told of."""
+    if torch.get_num_threads() != run.recipe.threads:
+        torch.set_num_threads(run.recipe.threads)
+    try:
+        part()
+    except Exception as error:
+        if not _stays_alone(error):
+            raise
+        log.warning("%s failed and is recorded so; the others go on: %s", run.name, error)
+        run.fail(error)
+    if not run.active:
+        if finished:
+            finished(run)
+        if run.checkpoint:
+            checkpoint.remove(run.checkpoint)
 
 
 def _stays_alone(error: Exception) -> bool:

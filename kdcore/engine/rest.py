@@ -1,4 +1,4 @@
-"""Networks with nothing to learn: folded and frozen, and their answers tabulated where a view has few results."""
+"""Networks with nothing to learn: folded and frozen."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from kdcore.types import Data, Outputs, take
+from kdcore.types import Outputs
 
 log = logging.getLogger(__name__)
 
@@ -99,38 +99,12 @@ def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
 
 
 def _agree(one: Outputs, two: Outputs) -> bool:
-    pairs = [pair for pair in zip(_tensors(one), _tensors(two), strict=True) if pair[0].is_floating_point()]
+    pairs = [pair for pair in zip(tensors_of(one), tensors_of(two), strict=True) if pair[0].is_floating_point()]
     return all((a - b).abs().max() <= 1e-3 * a.abs().max().clamp_min(1e-6) for a, b in pairs)
 
 
-def _tensors(outputs: Outputs) -> list[Tensor]:
+def tensors_of(outputs: Outputs) -> list[Tensor]:
+    """Every tensor of an answer, in the order of its fields."""
     found: list[Tensor] = []
     outputs.map(lambda value: found.append(value) or value)
     return found
-
-
-@torch.no_grad()
-def tabulate(network: nn.Module, data: Data, view: str = "weak", chunk: int = 1000) -> None:
-    """Compute a resting network's answer to every choice of a finite view once, for all runs and seeds.
-
-    `Batch.outputs` then reads the table. It is exact only for a network in eval mode whose view is drawn from
-    finitely many choices (a digit has 9 shifts, a CIFAR image 162 crops and flips).
-    """
-    made = data.views[view]
-    if not hasattr(made, "choices"):
-        raise ValueError(f"view {view} has no finite choices, so its answers cannot be tabulated")
-    if any(parameter.requires_grad for parameter in network.parameters()):
-        raise ValueError("only a resting network can be tabulated, this one still learns")
-    images = torch.arange(len(data), device=data.device).repeat_interleave(made.choices)
-    choices = torch.arange(made.choices, device=data.device).repeat(len(data))
-    answers = []
-    for start in range(0, len(images), chunk):
-        part = slice(start, start + chunk)
-        answers.append(network(made.apply(take(data.inputs, images[part]), choices[part])))
-    data.tables[network, view] = _joined(answers)
-
-
-def _joined(answers: list[Outputs]) -> Outputs:
-    columns = zip(*(_tensors(answer) for answer in answers), strict=True)
-    whole = iter([torch.cat(column) for column in columns])
-    return answers[0].map(lambda _: next(whole))

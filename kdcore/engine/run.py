@@ -12,6 +12,7 @@ from torch import nn
 from kdcore.engine import optimise
 from kdcore.engine.checkpoint import FORMAT, DamagedCheckpoint
 from kdcore.engine.evaluation import evaluate, judge, judged_by
+from kdcore.engine.machine import arithmetic
 from kdcore.engine.watch import Diverged, Watch
 from kdcore.randomness import seed_layers
 from kdcore.recipe import Recipe
@@ -71,6 +72,7 @@ class Run:
         """Stand at a step of a stage: what it trains gets gradients and train mode, all else rests."""
         self.at, self.step = stage, step
         self.optimizers: list[tuple[Recipe, torch.optim.Optimizer]] = []
+        self.waiting: torch.optim.Optimizer | None = None
         self.parameters: list[list[nn.Parameter]] = []
         self.scheme.eval().requires_grad_(False)
         if self.done:
@@ -109,6 +111,11 @@ class Run:
 
         While it lasts the run is not `whole`: what an interruption leaves behind then belongs to no step.
         """
+        self.reckon(memo)
+        self.settle()
+
+    def reckon(self, memo: dict | None = None) -> None:
+        """A step as far as the last update's gradients; what then waits to be moved is `waiting`."""
         stage, clock = self.stages[self.at], self.clock
         self.whole = False
         if clock.step == 0:
@@ -116,15 +123,26 @@ class Run:
         batch = self.data.batch(self.seed, clock, self.batch_size, memo)
         for number, update in enumerate(stage.updates):
             if clock.step % update.every == 0:
+                self._move()
                 self._carry_out(number, update, stage, batch)
+
+    def settle(self) -> None:
+        """The rest of a step, once `reckon` is through."""
+        self._move()
+        stage = self.stages[self.at]
         self.step += 1
-        clock = clock._replace(step=self.step)
+        clock = self.clock
         if clock.step % clock.steps_per_epoch == 0 or clock.step == clock.steps:
             self._between(stage, clock)
         self._note(stage, clock)
         if clock.step == clock.steps:
             self._enter(self.at + 1, 0)
         self.whole = True
+
+    def _move(self) -> None:
+        if self.waiting is not None:
+            optimise.move(self.waiting)
+            self.waiting = None
 
     def _between(self, stage: Stage, clock: Clock) -> None:
         if stage.between:
@@ -148,13 +166,11 @@ class Run:
         if recipe.clip is not None:
             nn.utils.clip_grad_norm_(parameters, recipe.clip)
         optimise.set_rate(optimizer, recipe.rate(progress))
-        optimizer.step()
+        self.waiting = optimizer
 
     def _arithmetic(self) -> contextlib.AbstractContextManager:
         """The run's own precision, whatever an update's recipe says: resting networks answer once for all updates."""
-        if self.recipe.precision == "float32":
-            return contextlib.nullcontext()
-        return torch.autocast(self.data.device.type, torch.bfloat16)
+        return arithmetic(self.recipe.precision, self.data.device)
 
     def _note(self, stage: Stage, clock: Clock) -> None:
         """Add an entry to the curve: at every epoch where each is judged, else at twenty points of a stage."""
@@ -175,7 +191,7 @@ class Run:
         if isinstance(error, Diverged):
             where |= {"stage": error.stage, "step": error.step, "term": error.term}
         self.failed = where | {"reason": str(error).splitlines()[0] if str(error) else type(error).__name__}
-        self.optimizers, self.parameters = [], []
+        self.optimizers, self.parameters, self.waiting = [], [], None
 
     def result(self) -> dict[str, dict[str, float]]:
         """What each delivered network scores on the test split, the ranked one first."""

@@ -27,6 +27,8 @@ TOPICS = (
     "kdcore.experiments.adversarial",
     "kdcore.experiments.cifar",
     "kdcore.experiments.tables",
+    "kdcore.experiments.table_columns",
+    "kdcore.experiments.calibration",
     "kdcore.experiments.text",
     "kdcore.experiments.llm",
     "kdcore.experiments.vit",
@@ -47,7 +49,7 @@ def _by_key() -> dict[str, Experiment]:
 def _tables() -> dict[str, str]:
     """The surveys' tables, by the inventory's key, to the experiments that regenerate them."""
     entries = (entry for topic in TOPICS for entry in getattr(import_module(topic), "ENTRIES", ()))
-    return {entry.key: entry.make for entry in entries if entry.kind == "table"}
+    return {entry.key: entry.make for entry in entries if entry.kind == "table" and entry.make in _by_key()}
 
 
 def all() -> tuple[Experiment, ...]:

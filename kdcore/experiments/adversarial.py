@@ -14,36 +14,45 @@ SEEDS = (0, 1, 2)
 SIZES = {"smoke": SMOKE, "quick": QUICK, "short": SHORT, "paper": PAPER100}
 
 
-def matching(key: str, source: str, weight: float = 1.0, **more: Any) -> Row:
-    """A row whose student learns the labels beside one method."""
-    return Row(key, settings={"methods": [[key, {}]]}, source=source, search={"weight": weight}, **more)
+def matching(key: str, source: str, weight: float = 1.0, quick: float | None = None, **more: Any) -> Row:
+    """A row whose student learns the labels beside one method; `quick` is a weight that the search chose."""
+    under = {} if quick is None else {"quick": {"methods": [[key, {"weight": quick}]]}}
+    return Row(key, settings={"methods": [[key, {}]]}, source=source, under=under, search={"weight": weight}, **more)
 
 
-def peers(key: str, source: str, **settings: Any) -> Row:
+def peers(key: str, source: str, quick: float | None = None, **settings: Any) -> Row:
     """Two networks that pass for each other, judged also by how often they disagree."""
     return Row(
         key,
         measure="kdcore.experiments.measures.adversarial:peers",
         settings={"scheme": "online-adversarial-kd", "teacher": None, **settings},
         source=source,
+        under={} if quick is None else {"quick": {"weight": quick}},
         search={} if settings else {"weight": 1.0},
     )
 
 
-def beside_a_larger(key: str, source: str, weight: float) -> Row:
+def beside_a_larger(key: str, source: str, weight: float, quick: float | None = None) -> Row:
     """A student and an untrained network of the teacher's architecture, which learns along."""
     return Row(
         key,
         settings={"scheme": key, "teacher": None, "teacher_network": "digits-teacher"},
         source=source,
-        under={"short": {"teacher_network": "resnet56"}, "paper": {"teacher_network": "resnet32x4"}},
+        under={
+            "quick": {} if quick is None else {"weight": quick},
+            "short": {"teacher_network": "resnet56"},
+            "paper": {"teacher_network": "resnet32x4"},
+        },
         search={"weight": weight},
     )
 
 
 STUDENT, KD = replace(STUDENT_ROW, keep=True), replace(KD_ROW, keep=True)
-GAN_KD = matching("gan-kd", "si2023 eq. 9 and 10 as they must read (errata S-01, S-02), of probabilities", keep=True)
+GAN_KD = matching(
+    "gan-kd", "si2023 eq. 9 and 10 as they must read (errata S-01, S-02), of probabilities", quick=0.01, keep=True
+)
 
+# Weights under `quick` are those that `kdcore run EXPERIMENT --search` chose; where none stands it chose the published.
 ADVERSARIAL = Experiment(
     "adversarial",
     "Losses with a critic, with a finished teacher",
@@ -55,20 +64,24 @@ ADVERSARIAL = Experiment(
             "gan-kd-logits",
             settings={"methods": [["gan-kd", {"of": "logits"}]]},
             source="the same game of scores, which have no bound",
+            search={"weight": 1.0},
+            under={"quick": {"methods": [["gan-kd", {"of": "logits", "weight": 0.001}]]}},
         ),
         matching("cgan-kd", "si2023 section 2.3.5; the parts of the paper, weights ours"),
         matching("feature-discriminator-kd", "si2023 section 2.3.5; sizes and weight ours", 0.1),
-        matching("anc", "huang2022 section 6.1; no labels, sizes and weights ours"),
-        matching(
+        matching("anc", "huang2022 section 6.1; no labels, sizes and weights ours", quick=0.01),
+        Row(
             "bss",
-            "T = 3, attack of ten steps, weights that fall over training: the authors' code",
-            2.0,
-            under={"quick": {"methods": [["bss", {"samples": 16}]]}},  # a quarter of the batch, as in the code
+            settings={"methods": [["bss", {"samples": 16}]]},  # a quarter of the batch, as in the code
+            source="T = 3, attack of ten steps, weights that fall over training: the authors' code",
+            search={"weight": 2.0},
+            under={"short": {"methods": [["bss", {"samples": 32}]]}},
         ),
         Row(
             "adversarial-portable-student",
             settings={"scheme": "adversarial-portable-student"},
             source="huang2022 section 5.3; sizes and weights ours",
+            under={"quick": {"weight": 0.01}},
             search={"weight": 0.1},
         ),
     ),
@@ -83,8 +96,10 @@ TOGETHER = Experiment(
     rows=(
         STUDENT_ROW,
         peers("online-without-game", "mutual learning alone: the same networks, no critic has a say", weight=0.0),
-        peers("online-adversarial-kd", "equations of a public account; temperature, sizes and the game's rate ours"),
-        beside_a_larger("ms-mgans", "si2023 section 2.3.5; the abstract's parts, numbers ours", 0.1),
+        peers(
+            "online-adversarial-kd", "equations of a public account; temperature, sizes and the game's rate ours", 0.1
+        ),
+        beside_a_larger("ms-mgans", "si2023 section 2.3.5; the abstract's parts, numbers ours", 0.1, quick=0.001),
         beside_a_larger("kdgan", "weights of the authors' code for 100 images", 1.0),
     ),
     seeds=SEEDS,

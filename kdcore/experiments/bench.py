@@ -22,6 +22,7 @@ from kdcore.types import Data, Method, Setting
 
 Named = str | Mapping[str, Any]
 HOLDOUT = 5000  # training images of a data set without a validation split that a search judges by
+TRIED = 64  # samples that a trial is judged by
 
 
 def data_named(asked: Named, device: str, judge: str = "test") -> Data:
@@ -31,7 +32,8 @@ def data_named(asked: Named, device: str, judge: str = "test") -> Data:
         asked: a name of `kdcore.data`, or ``module:function`` that makes the data; with options, a mapping with
             ``name`` and these.
         device: where its tensors live.
-        judge: ``validation`` for a search, which puts the test split out of reach.
+        judge: ``validation`` for a search, which puts the test split out of reach; ``batch`` for a trial, which is
+            judged by the first samples of the test split.
     """
     return _data(canonical(_named(asked)), device, judge)
 
@@ -45,6 +47,8 @@ def _data(asked: str, device: str, judge: str) -> Data:
     data = make()
     if judge == "test":
         return data
+    if judge == "batch":
+        return replace(data, splits={"test": next(iter(data.splits["test"].parts(TRIED)))})
     if "validation" not in data.splits:
         data = make(holdout=HOLDOUT)
     return replace(data, splits={"test": data.splits["validation"]})
@@ -92,12 +96,15 @@ class Bench:
     @cached_property
     def teacher(self) -> nn.Module | None:
         """The finished network, at rest, one object for all runs that learn from it."""
-        if self.source is None:
-            return None
-        teacher = teacher_of(canonical(self.source), _Same(self.data), _manner(self.recipe))
+        return None if self.source is None else self.taught_by(self.source)
+
+    def taught_by(self, source: Mapping[str, Any]) -> nn.Module:
+        """Another finished network, as `teacher` is."""
+        source = {"classes": self.data.classes, **source}
+        teacher = teacher_of(canonical(source), _Same(self.data), _manner(self.recipe))
         classes = self.setting_of(teacher).teacher.logits.shape[-1]
         if classes != self.data.classes:
-            name = self.source.get("checkpoint") or self.source["row"]
+            name = source.get("checkpoint") or source["row"]
             raise Refusal(f"teacher {name} knows {classes} classes, data {self.data.name} has {self.data.classes}")
         return teacher
 
@@ -150,7 +157,7 @@ def fitted(network: nn.Module, data: Data, recipe: Recipe) -> nn.Module:
     network = network.to(data.device)
     if recipe.channels_last:
         network = network.to(memory_format=torch.channels_last)
-    return compile_network(network) if recipe.compile else network
+    return compile_network(network, recipe.compile, data.device)
 
 
 class _Same:
@@ -177,9 +184,9 @@ def teacher_of(source: str, data: _Same, manner: Recipe) -> nn.Module:
     """A finished network at rest, in the arithmetic of a recipe.
 
     `source` is JSON and holds ``checkpoint``, a public one's name, or ``network``, ``classes`` and ``weights``, a file
-    of the store; without ``weights`` the network is a fresh one, enough to try whether a pair can be built.
+    of the store; without ``weights`` the network is a fresh one, enough to try a pair.
     """
-    from kdcore.engine import at_rest, tabulate
+    from kdcore.engine import at_rest, tabulate, tabulate_logits
     from kdcore.types import take
 
     said, own = json.loads(source), data.value
@@ -189,7 +196,8 @@ def teacher_of(source: str, data: _Same, manner: Recipe) -> nn.Module:
     network = at_rest(network, manner.precision, take(own.inputs, slice(0, 8)))
     network = fitted(network, own, manner)
     if manner.tabulate and hasattr(own.views["weak"], "choices"):
-        tabulate(network, own)
+        logits = manner.tabulate == "logits"
+        tabulate_logits(network, own, precision=manner.precision) if logits else tabulate(network, own)
     return network
 
 
@@ -199,7 +207,7 @@ def raw_teacher(source: Mapping[str, Any], device: torch.device | str = "cpu") -
         from kdcore.models import pretrained
 
         return pretrained(source["checkpoint"]).to(device).eval()
-    network = network_named(source["network"], source["classes"])
+    network = network_named(source["network"], source["classes"], role="teacher")
     if "weights" in source:
         network.load_state_dict(read_weights(Path(source["weights"])))
     return network.to(device).eval()

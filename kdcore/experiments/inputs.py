@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdcore.entry import Refusal
-from kdcore.experiments.requests import Request, Wanted, references
+from kdcore.experiments.requests import Request, Wanted, checkpoints, placed, references
 from kdcore.experiments.store import Record, Store
 
 Key = tuple[str, str, int]
@@ -48,10 +48,16 @@ class Planned:
 
 
 class Inputs:
-    """Looks up what runs stand on; teachers are runs too."""
+    """Looks up what runs stand on; teachers are runs too.
 
-    def __init__(self, request: Request, store: Store):
-        self.request, self.store = request, store
+    Args:
+        request: what is wanted.
+        store: where teachers are.
+        device: where data are looked at; None for the runs' own, which may be another machine's.
+    """
+
+    def __init__(self, request: Request, store: Store, device: str | None = None):
+        self.request, self.store, self.device = request, store, device
         self._planned: dict[Key, Planned] = {}
         self._whole: dict[str, bool] = {}
 
@@ -89,20 +95,18 @@ class Inputs:
         if "data" in settings:
             data = self._data(run)
             inputs |= {"data": data.digest, "classes": data.classes}
-        for name, value in settings.items():
-            if isinstance(value, Mapping) and "checkpoint" in value:
-                inputs[name] = checkpoint_digest(value["checkpoint"])
+        inputs |= {name: checkpoint_digest(checkpoint) for name, checkpoint in checkpoints(settings)}
         for name, reference in references(run.settings):
             record = self._network(self._teacher(run, reference))
             if record is None:
                 return None
-            inputs[name], settings[name] = record["weights"], self._source(record)
+            inputs[name], settings = record["weights"], placed(settings, name, self._source(record))
         return settings, inputs
 
     def _data(self, run: Wanted) -> Any:
         from kdcore.experiments.bench import data_named
 
-        return data_named(run.settings["data"], run.device, run.settings.get("judge", "test"))
+        return data_named(run.settings["data"], self.device or run.device, run.settings.get("judge", "test"))
 
     def source(self, run: Wanted) -> dict[str, Any] | None:
         """A trained network as a bench takes it; None where the store has none."""
@@ -145,7 +149,7 @@ class Inputs:
         for name, reference in references(run.settings):
             teacher = self._teacher(run, reference)
             network, classes = teacher.settings["student"], self._data(teacher).classes
-            settings[name] = {"row": teacher.row.key, "network": network, "classes": classes}
+            settings = placed(settings, name, {"row": teacher.row.key, "network": network, "classes": classes})
         return settings
 
 

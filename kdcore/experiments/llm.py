@@ -72,10 +72,11 @@ def with_labels(temperature: float) -> Row:
 
 
 # Which of the settings of plain distillation costs a language model its nats: temperature, or the labels' weight.
+# One setting changes at a time, so no row's weight is searched.
 TEMPERATURE = Experiment(
     "text-temperature",
     "The temperature of a language model",
-    rows=(STUDENT, softened(1.0), softened(2.0), KD, TOKEN, with_labels(4.0)),
+    rows=(STUDENT, softened(1.0), softened(2.0), replace(KD, search={}), replace(TOKEN, search={}), with_labels(4.0)),
     seeds=SEEDS,
     profiles=PAIR,
     chapter="llm",

@@ -94,7 +94,8 @@ class Company:
             record = {**made, "status": "done", **parts}
             if run is not None and one.run.row.keep:
                 path = self.store.path(one.run.experiment, one.mark, "safetensors")
-                record["weights"] = save_weights(next(iter(run.scheme.delivers().values())), path)
+                kept = next(iter(run.scheme.delivers().values()))
+                record["weights"] = save_weights(kept, path, half=one.run.row.half)
         record = json.loads(canonical(record))
         self.store.write(record)
         self.narrator.recorded(record)
@@ -137,11 +138,19 @@ def weights_digest(weights: Mapping[str, torch.Tensor]) -> str:
     return found.hexdigest()
 
 
-def save_weights(network: torch.nn.Module, path: Path) -> str:
-    """Write a network beside its record, whole or not at all; gives its digest."""
+def save_weights(network: torch.nn.Module, path: Path, *, half: bool = False) -> str:
+    """Write a network beside its record, whole or not at all; gives its digest.
+
+    Args:
+        network: what is kept.
+        path: where.
+        half: store in half precision what is larger; whoever loads it gets the rounded values.
+    """
     from safetensors.torch import save
 
     weights = {name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()}
+    if half:
+        weights = {name: halved(name, value) for name, value in weights.items()}
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -153,3 +162,17 @@ def save_weights(network: torch.nn.Module, path: Path) -> str:
     finally:
         part.unlink(missing_ok=True)
     return weights_digest(weights)
+
+
+def halved(name: str, value: torch.Tensor) -> torch.Tensor:
+    """A tensor in half precision, one of whole numbers as it is.
+
+    Raises:
+        ValueError: a value is too large for half precision.
+    """
+    if not value.is_floating_point():
+        return value
+    found = value.half()
+    if not found.isfinite().all():
+        raise ValueError(f"{name} is too large to be kept in half precision, its largest is {value.abs().max():g}")
+    return found

@@ -17,10 +17,13 @@ def pair(
 ) -> Experiment:
     """The experiment ``train``: what is not named is the profile's own.
 
+    With `steps` it is a trial: a teacher that nobody trained will do, and one batch is judged (see `said_of`).
+
     Args:
         profile: whose recipe, and whose data, student and teacher where none is named.
         student: a network by name.
-        teacher: a public checkpoint, or ``EXPERIMENT`` or ``EXPERIMENT/ROW`` that trains the network.
+        teacher: a public checkpoint, or ``EXPERIMENT`` or ``EXPERIMENT/ROW`` that trains the network; with `steps`
+            also a network by name, untrained.
         method: a key of the catalogue; none trains the student alone.
         data: a data set by name.
         steps: in place of the profile's length.
@@ -37,12 +40,25 @@ def pair(
     if student:
         settings["student"] = student
     if method:
-        settings |= _method(method) | {"teacher": _teacher(teacher) if teacher else base.settings["teacher"]}
+        found = _teacher(teacher, trial=bool(steps)) if teacher else base.settings["teacher"]
+        settings |= _method(method) | {"teacher": found}
     elif teacher:
         raise Refusal(f"teacher {teacher} needs a --method to learn by, got none")
-    recipe = dict(base.recipe) | ({"steps": steps} if steps else {})
+    recipe = dict(base.recipe)
+    if steps:
+        recipe["steps"], settings["judge"] = steps, "batch"
     row = Row(method or "student", settings=settings)
     return Experiment(KEY, "One pair", (row,), (0,), {profile: Profile(recipe)})
+
+
+def said_of(asked: Experiment) -> list[str]:
+    """What a trial leaves out, one sentence each; nothing of a training in full."""
+    (row,) = asked.rows
+    if row.settings.get("judge") != "batch":
+        return []
+    teacher = row.settings.get("teacher") or {}
+    untrained = [f"teacher {teacher['network']} has no weights and is taken untrained"] if "network" in teacher else []
+    return [*untrained, "with --steps one batch of the test split is judged, not the whole of it"]
 
 
 def _data(name: str) -> str:
@@ -64,8 +80,8 @@ def _method(key: str) -> dict[str, Any]:
     return {"methods": [[key, {}]]} if known[key] == "loss" else {"scheme": key}
 
 
-def _teacher(name: str) -> dict[str, Any]:
-    """A finished network by name: a checkpoint, or a row that keeps what it trained."""
+def _teacher(name: str, trial: bool) -> dict[str, Any]:
+    """A network by name: a checkpoint, or a row that keeps what it trained; for a trial one that nobody trained."""
     from kdcore import data, experiments
 
     if name in data.names("checkpoint"):
@@ -73,6 +89,19 @@ def _teacher(name: str) -> dict[str, Any]:
     key, _, row = name.partition("/")
     kept = [each.key for each in experiments.all() if any(row.keep for row in each.rows)]
     if key not in experiments.names():
-        raise unknown("teacher", name, [*data.names("checkpoint"), *kept])
+        return _untrained(name, trial, [*data.names("checkpoint"), *kept])
     experiment = experiments.get(key)
     return {"experiment": key, "row": experiment.row(row or experiment.rows[0].key).key, "seed": 0}
+
+
+def _untrained(name: str, trial: bool, finished: list[str]) -> dict[str, Any]:
+    from kdcore import models
+
+    if name not in models.names():
+        raise unknown("teacher", name, finished)
+    if not trial:
+        raise Refusal(
+            f"teacher {name} has no weights: name a checkpoint, or an experiment that trains it, or try the pair with "
+            "it untrained, for a few --steps"
+        )
+    return {"network": name}

@@ -1,9 +1,7 @@
-"""Publishing records into the book, and merging stores of several machines. What is published is never removed."""
+"""Publishing records into the book. What is published is never removed."""
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +10,7 @@ from pathlib import Path
 from kdcore.entry import Refusal
 from kdcore.experiments import plan
 from kdcore.experiments.hashing import canonical, same_run
-from kdcore.experiments.store import Record, Store, published_folder, scan, write_whole
+from kdcore.experiments.store import Record, Store, name_of, published_folder, scan, write_whole
 from kdcore.reporting.editions import Edition, edition_hash, read_editions
 
 
@@ -86,57 +84,3 @@ def _edition(experiment: str, why: str, records: list[Record], chosen: set[str])
 def _place(record: Record) -> tuple[object, ...]:
     """What a record is a record of; a newer one takes the place of an older one."""
     return record["profile"], record["device"], record["row"], record["seed"], canonical(record.get("variant", {}))
-
-
-def name_of(record: Record) -> str:
-    return f"{record['experiment']}: {record['row']}, seed {record['seed']}, {record['profile']}"
-
-
-@dataclass(frozen=True)
-class Merged:
-    """What `merge` did."""
-
-    new: int
-    same: int
-    conflicts: tuple[str, ...]
-    problems: tuple[str, ...]
-
-
-def merge(folder: Path, store: Store | None = None) -> Merged:
-    """Take over what another store has and this one lacks: records, kept networks, plans.
-
-    A run that both have with different numbers stays as it is here and is named; nothing is overwritten.
-
-    Raises:
-        Refusal: there is no such folder.
-    """
-    if not folder.is_dir():
-        raise Refusal(f"records are merged from a folder of them, {folder} is none")
-    store, other = store or Store(), Store(folder)
-    store.make_writable()
-    new, same, conflicts, problems = 0, 0, [], []
-    for experiment in other.experiments():
-        for path in other.paths(experiment):
-            for record in scan(path, experiment, problems):
-                mine = store.get(experiment, record["hash"])
-                if mine is None:
-                    _take_over(record, other, store)
-                    new += 1
-                elif same_run(mine, record):
-                    same += 1
-                else:
-                    conflicts.append(f"{name_of(record)} has other numbers here, hash {record['hash']}")
-        for name, part in plan.load(other, experiment).items():
-            plan.add(store, experiment, name, part["runs"])
-    return Merged(new, same, tuple(conflicts), tuple(problems))
-
-
-def _take_over(record: Record, other: Store, store: Store) -> None:
-    weights = other.path(record["experiment"], record["hash"], "safetensors")
-    if weights.exists():
-        target = store.path(record["experiment"], record["hash"], "safetensors")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}.part")
-        shutil.copyfile(weights, part)
-        part.replace(target)
-    store.write(json.loads(canonical(record)))

@@ -14,7 +14,7 @@ from kdcore.experiments.revisions import STEP, revisions_of
 from kdcore.experiments.types import Experiment, Row, make_recipe, resolve, unknown
 from kdcore.recipe import Recipe
 
-NETWORKS = ("student", "network", "peers", "assistant")  # settings that name networks
+NETWORKS = ("student", "network", "peers", "assistant", "assistants")  # settings that name networks
 TOP = ("data", "student", "teacher", "scheme", "task_weight", "judge")  # settings that are no method's
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 RECIPE = "recipe"  # ``--set recipe.epochs=5`` changes every row's recipe
@@ -70,6 +70,8 @@ class Wanted:
         yield STEP
         yield self.settings.get("scheme", "distillation")
         yield from (key for key, _ in self.settings.get("methods") or [])
+        if untrained := (self.settings.get("teacher") or {}).get("network"):
+            yield untrained
         for name in NETWORKS:
             value = self.settings.get(name) or ()
             named = value if isinstance(value, list | tuple) else (value,)
@@ -191,10 +193,45 @@ def _changed(settings: dict[str, Any], option: str, value: Any, row: Row) -> dic
 
 
 def references(settings: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Settings that stand for the network another row trained, by the name of the setting."""
+    """Settings that stand for the network another row trained, by the name of the setting.
+
+    Example:
+        >>> trained = {"experiment": "digits-teacher", "row": "teacher", "seed": 1}
+        >>> [name for name, _ in references({"teacher": trained, "others": [trained, trained], "weight": 1.0})]
+        ['teacher', 'others.0', 'others.1']
+    """
+    for name, value in _named_values(settings):
+        if "experiment" in value and "row" in value:
+            yield name, value
+
+
+def checkpoints(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Settings that stand for a public checkpoint, by the name of the setting."""
+    for name, value in _named_values(settings):
+        if "checkpoint" in value:
+            yield name, value["checkpoint"]
+
+
+def _named_values(settings: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Settings that are mappings, those in lists too."""
     for name, value in settings.items():
-        if isinstance(value, Mapping) and "experiment" in value and "row" in value:
+        if isinstance(value, Mapping):
             yield name, dict(value)
+        elif isinstance(value, list | tuple):
+            yield from ((f"{name}.{at}", dict(one)) for at, one in enumerate(value) if isinstance(one, Mapping))
+
+
+def placed(settings: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """Settings with one replaced, named as `references` names it.
+
+    Example:
+        >>> placed({"others": [1, 2], "weight": 1.0}, "others.1", 5)
+        {'others': [1, 5], 'weight': 1.0}
+    """
+    whole, dot, at = name.partition(".")
+    if dot:
+        value = [value if number == int(at) else one for number, one in enumerate(settings[whole])]
+    return {**settings, whole: value}
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

@@ -34,9 +34,19 @@ def revisions_of(parts: Iterable[str]) -> dict[str, int]:
     return {part: _of(part) or 1 for part in sorted(set(parts))}
 
 
-def outdated(revision: Mapping[str, int]) -> list[str]:
-    """The parts whose numbers have changed since a record with these revisions was made."""
-    return [part for part, number in revision.items() if (_of(part) or number) > number]
+def outdated(revision: Mapping[str, int], row: int | None = None) -> list[str]:
+    """The parts whose numbers have changed since a record with these revisions was made.
+
+    Args:
+        revision: of each part.
+        row: the revision that its row carries today, which no catalogue knows; None where there is no such row.
+
+    Example:
+        >>> outdated({"row": 1}, row=2)
+        ['row']
+    """
+    now = {"row": row}
+    return [part for part, number in revision.items() if (now.get(part) or _of(part) or number) > number]
 
 
 def _of(part: str) -> int | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kdcore.entry import Refusal
 from kdcore.experiments import plan
+from kdcore.experiments.executors import Executor, Processes
 from kdcore.experiments.inputs import Inputs, Planned
 from kdcore.experiments.lockstep import Company, Stopped
 from kdcore.experiments.narration import Narrator, outcome
@@ -29,7 +31,7 @@ class Outcome:
     Attributes:
         records: of the runs that were asked for, by row and seed; without those that are not in the store.
         asked: how many runs were asked for.
-        stopped: whether the budget ended it.
+        stopped: whether the budget, or who told it to stop, ended it.
         lacking: why runs are not in the store, one sentence each.
     """
 
@@ -44,7 +46,7 @@ class Outcome:
 
     @property
     def status(self) -> int:
-        """The command line's exit status: 0 done, 1 something failed, 3 stopped by the budget."""
+        """The command line's exit status: 0 done, 1 something failed, 3 stopped before the end."""
         if self.stopped:
             return 3
         return 1 if self.failed or len(self.records) < self.asked else 0
@@ -58,6 +60,8 @@ def carry_out(
     retry: bool = False,
     save_every: float = 30.0,
     narrator: Narrator | None = None,
+    executor: Executor | None = None,
+    told_to_stop: Callable[[], bool] | None = None,
 ) -> Outcome:
     """See that every run of a request is in the store, as far as the budget reaches.
 
@@ -68,16 +72,21 @@ def carry_out(
         retry: run again what failed before.
         save_every: seconds between checkpoints of unfinished runs.
         narrator: says how far things are.
+        executor: who makes the runs; this process by default.
+        told_to_stop: asked before every step, as the budget is.
     """
-    store = store or Store()
+    store, executor = store or Store(), executor or Processes()
     store.make_writable()
-    check_device(request.device)
+    if executor.device is None:
+        check_device(request.device)
     end = None if budget is None else time.monotonic() + budget
-    company = Company(store, narrator or Narrator(quiet=True), _deadline(end), save_every)
-    runner = Runner(request, company, retry)
+    late, told = _deadline(end), told_to_stop or (lambda: False)
+    company = Company(store, narrator or Narrator(quiet=True), lambda: late() or told(), save_every)
+    runner = Runner(request, company, retry, executor, end)
     stopped = False
     try:
-        runner.complete(request.runs())
+        with executor:
+            runner.complete(request.runs())
     except Stopped:
         stopped = True
     return runner.outcome(stopped)
@@ -100,31 +109,36 @@ def check_device(device: str) -> None:
 
 
 class Runner:
-    """One request on its way: what is wanted, what is there, what is still to be done."""
+    """One request on its way: what is wanted, what is there, what is still to be done.
 
-    def __init__(self, request: Request, company: Company, retry: bool):
-        self.request, self.company, self.retry = request, company, retry
+    Attributes:
+        end: when the budget is spent, as `time.monotonic` counts; None for never.
+    """
+
+    def __init__(self, request: Request, company: Company, retry: bool, executor: Executor, end: float | None = None):
+        self.request, self.company, self.retry, self.executor, self.end = request, company, retry, executor, end
         self.store, self.narrator, self.should_stop = company.store, company.narrator, company.should_stop
-        self.inputs = Inputs(request, self.store)
+        self.inputs = Inputs(request, self.store, executor.device)
         self.retried: set[str] = set()
 
     def complete(self, runs: Sequence[Wanted]) -> None:
         """Have these runs in the store, those whose teacher failed excepted."""
         self._rehearse([run for run in runs if not self._there(run)])
+        self._announce(runs)
         teachers = list({key: run for run in runs for key, run in self.inputs.teachers(run).items()}.values())
         if lacking := [teacher for teacher in teachers if not self.inputs.has_network(teacher)]:
             self.complete(lacking)
+            self._announce(runs)
         planned = [found for run in runs if (found := self.inputs.planned(run))]
-        self._announce(planned)
-        pending = [one for one in planned if not self._recorded(one)]
+        pending = [one for one in planned if not self.recorded(one)]
         self.narrator.left = len(pending)
         self._train(pending)
 
     def _there(self, run: Wanted) -> bool:
         planned = self.inputs.planned(run)
-        return planned is not None and self._recorded(planned)
+        return planned is not None and self.recorded(planned)
 
-    def _recorded(self, one: Planned) -> bool:
+    def recorded(self, one: Planned) -> bool:
         """Whether the store holds this run; one that was made under another name is taken over."""
         record = self.store.get(one.run.experiment, one.mark)
         if record is None and not one.run.row.keep:
@@ -138,55 +152,56 @@ class Runner:
     def _rehearse(self, runs: Sequence[Wanted]) -> None:
         """Try one run of each row before anything is trained, so that what cannot work is refused now."""
         for run in {run.row.key: run for run in reversed(runs)}.values():
+            if self.should_stop():
+                return
             measure = run.measure()
             if hasattr(measure, "rehearse"):
                 try:
-                    measure.rehearse(**run.arguments(), **self.inputs.for_rehearsal(run))
+                    here = {"device": self.executor.device or run.device}
+                    measure.rehearse(**run.arguments() | here, **self.inputs.for_rehearsal(run))
                 except Refusal as refusal:
                     raise Refusal(f"row {run.row.key} of {run.experiment}: {refusal}") from refusal
 
-    def _announce(self, planned: Sequence[Planned]) -> None:
-        """Leave in the store which runs are wanted."""
+    def _announce(self, runs: Sequence[Wanted]) -> None:
+        """Leave in the store which runs are wanted, also those that have no hash before a teacher is trained."""
         name = plan.heading(self.request.profile, self.request.device.partition(":")[0], self.request.variant)
-        by_experiment: dict[str, dict[str, str]] = {}
-        for one in planned:
-            by_experiment.setdefault(one.run.experiment, {})[one.run.name] = one.mark
+        by_experiment: dict[str, dict[str, str | None]] = {}
+        for run in runs:
+            planned = self.inputs.planned(run)
+            by_experiment.setdefault(run.experiment, {})[run.name] = planned and planned.mark
         for experiment, marks in by_experiment.items():
             plan.add(self.store, experiment, name, marks)
 
-    def _train(self, pending: list[Planned]) -> None:
-        claimed_by_others: list[Planned] = []
-        for group in groups(pending):
-            claimed_by_others += self._attempt(group)
-        if claimed_by_others:
-            self.narrator.line(f"waiting for {len(claimed_by_others)} runs that another process has claimed")
-        while claimed_by_others:
+    def _train(self, pending: Sequence[Planned]) -> None:
+        others = self.executor.attempt(self, groups(pending))
+        if others:
+            self.narrator.line(f"waiting for {len(others)} runs that another process has claimed")
+        while others:
             if self.should_stop():
                 raise Stopped
             time.sleep(POLL)
-            claimed_by_others = self._attempt(claimed_by_others)
+            others = self.executor.attempt(self, groups(others))
 
-    def _attempt(self, group: Sequence[Planned]) -> list[Planned]:
-        """Run what can be claimed; gives back what others are at."""
+    @contextmanager
+    def held(self, group: Sequence[Planned]) -> Iterator[tuple[list[Planned], list[Planned]]]:
+        """What of a group nobody else is at, ours until the end of the block, and what others are at."""
         mine, others = [], []
         try:
             for one in group:
-                if self._recorded(one):
+                if self.recorded(one):
                     continue
                 claim = self.store.claim(one.run.experiment, one.mark)
                 if claim is None:
                     others.append(one)
-                elif self._recorded(one):  # by another process, between the look and the claim
+                elif self.recorded(one):  # by another process, between the look and the claim
                     claim.give_back()
                 else:
                     mine.append((one, claim))
-            if mine:
-                self.company.run([one for one, _ in mine])
-                self.retried |= {one.mark for one, _ in mine}
+            yield [one for one, _ in mine], others
+            self.retried |= {one.mark for one, _ in mine}
         finally:
             for one, claim in mine:
                 claim.give_back(remove=self.store.path(one.run.experiment, one.mark).exists())
-        return others
 
     def outcome(self, stopped: bool) -> Outcome:
         runs = sorted(self.request.runs(), key=lambda run: (self.request.rows.index(run.row), run.seed))

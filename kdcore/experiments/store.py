@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 Record = dict[str, Any]
 Where = Literal["local", "published", "both"]
 FIELDS = ("experiment", "row", "method", "status", "hash", "provenance", *IDENTITY)
+PARTS = {"done": ("last", dict), "failed": ("failure", dict)}  # what a record of each status cannot do without
 
 
 def root() -> Path:
@@ -142,13 +143,13 @@ class Claim:
         self.lock.release()
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Replace a file in one step: a temporary, synced, renamed, the folder synced."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with part.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
@@ -186,8 +187,8 @@ def scan(path: Path, experiment: str, problems: list[str] | None = None) -> Iter
 def parse(line: str, experiment: str) -> tuple[Record | None, str]:
     """A record, or None and what is wrong with the line."""
     try:
-        record = json.loads(line)
-    except ValueError:
+        record = json.loads(line, parse_constant=_no_number)
+    except (ValueError, RecursionError):
         return None, "it is no JSON, perhaps cut off"
     if not isinstance(record, dict) or (missing := [name for name in FIELDS if name not in record]):
         lacks = f"it lacks {', '.join(missing[:3])}" if isinstance(record, dict) else "it is no mapping"
@@ -196,7 +197,18 @@ def parse(line: str, experiment: str) -> tuple[Record | None, str]:
         return None, f"it belongs to experiment {record['experiment']}"
     if hash_of(record) != record["hash"]:
         return None, f"its hash {record['hash']} does not fit its content"
+    part, kind = PARTS.get(str(record["status"]), ("status", type(None)))
+    if not isinstance(record.get(part), kind) or not isinstance(record["provenance"], dict):
+        return None, f"it is no record of a run, its status is {record['status']} and its {part} is missing"
     return record, ""
+
+
+def name_of(record: Record) -> str:
+    return f"{record['experiment']}: {record['row']}, seed {record['seed']}, {record['profile']}"
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is no number")
 
 
 class Records(list[Record]):

@@ -12,6 +12,7 @@ import torch
 from kdcore.engine import Diverged, Run, prepare
 from kdcore.entry import Refusal
 from kdcore.experiments.bench import Bench, data_named, entry_of
+from kdcore.experiments.budget import ranked, teaches, within_budget
 from kdcore.experiments.types import Training
 from kdcore.models import parameter_count
 from kdcore.recipe import Recipe
@@ -23,7 +24,10 @@ ALONE = (Diverged, torch.linalg.LinAlgError, torch.OutOfMemoryError)  # for the 
 
 
 class Trained:
-    """A measure that trains the scheme its settings name and judges the networks that it delivers."""
+    """A measure that trains the scheme its settings name and judges the networks that it delivers.
+
+    With ``"budget": "student"`` among the settings, preparation comes out of the recipe's length, see `within_budget`.
+    """
 
     bench: type[Bench] = Bench  # what schemes are built from
 
@@ -59,7 +63,11 @@ class Trained:
         entry = entry_of(settings.pop("scheme", "distillation"))
         if not (isinstance(entry.make, type) and issubclass(entry.make, Scheme)):
             raise Refusal(f"{entry.key} is a {entry.kind} and not a scheme")
-        return bench, entry.make.build(bench, **{**entry.settings, **settings})
+        budget = settings.pop("budget", None)
+        if budget not in (None, "student"):
+            raise Refusal(f"budget must be 'student' or nothing, got {budget!r}")
+        scheme = entry.make.build(bench, **{**entry.settings, **settings})
+        return bench, scheme if budget is None else within_budget(scheme, recipe, len(data))
 
 
 image = text = Trained()
@@ -73,7 +81,7 @@ def finish(run: Run, bench: Bench) -> dict[str, Any]:
         role: {**numbers, "parameters": parameter_count(delivered[role]), **_agreement(delivered[role], bench)}
         for role, numbers in judged.items()
     }
-    tested = [entry["test"] | {"epoch": entry["epoch"]} for entry in run.curve if "test" in entry]
+    tested = [entry["test"] | {"epoch": entry["epoch"]} for entry in _of_its_own(run) if "test" in entry]
     score, lower = bench.data.task.score, getattr(bench.data.task, "lower_is_better", False)
     return {
         "score": score,
@@ -84,6 +92,12 @@ def finish(run: Run, bench: Bench) -> dict[str, Any]:
         "curve": run.curve,
         "untouched": run.untouched,
     }
+
+
+def _of_its_own(run: Run) -> list[dict[str, Any]]:
+    """The curve where the ranked network learns: while an assistant does, its accuracy says nothing of the method."""
+    own = {stage.name for stage in run.stages if teaches(stage, ranked(run.scheme))}
+    return [entry for entry in run.curve if entry["stage"] in own or not own]
 
 
 def best(tested: Sequence[Mapping[str, float]], score: str, lower: bool = False) -> dict[str, float] | None:

@@ -51,6 +51,7 @@ class Row:
         under: settings that replace these under one profile (a weight that the search chose).
         search: published values of the settings that ``--search`` scales, the first method's or the scheme's.
         keep: whether the trained network is kept, as that of a teacher is.
+        half: whether it is kept in half precision, so that all that learn from it see the same bits at half the size.
         revision: raised in the commit that changes the measure's numbers.
     """
 
@@ -62,6 +63,7 @@ class Row:
     under: Mapping[str, Plain] = field(default_factory=dict)
     search: Mapping[str, float] = field(default_factory=dict)
     keep: bool = False
+    half: bool = False
     revision: int = 1
 
     @property

@@ -10,17 +10,20 @@ from kdcore.reporting.formatting import percent, plus_minus
 from kdcore.reporting.glue import glue
 from kdcore.reporting.provenance import caption, provenance, published_by
 from kdcore.reporting.tables import Published, ResultTable, plain_table, result_table
+from kdcore.reporting.verdicts import Verdict, judge, verdict_table, verdicts
 
 __all__ = [
     "Edition",
     "Published",
     "ResultTable",
+    "Verdict",
     "caption",
     "changelog",
     "edition_hash",
     "edition_of",
     "figures",
     "glue",
+    "judge",
     "percent",
     "plain_table",
     "plus_minus",
@@ -28,4 +31,6 @@ __all__ = [
     "published_by",
     "read_editions",
     "result_table",
+    "verdict_table",
+    "verdicts",
 ]

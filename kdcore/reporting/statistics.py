@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import statistics as exact  # the standard library's: exact fractions, rounded once
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import product
 from typing import Literal, NamedTuple
 
@@ -50,6 +51,8 @@ class Paired(NamedTuple):
         seeds: the common seeds.
         alone: seeds that only one of the two has.
         why: the reason when there is no interval.
+        error: standard error of the mean, 0 where there is no interval.
+        freedom: degrees of freedom behind it.
     """
 
     mean: float | None
@@ -60,10 +63,17 @@ class Paired(NamedTuple):
     seeds: tuple[int, ...]
     alone: tuple[int, ...]
     why: str = ""
+    error: float = 0.0
+    freedom: int = 0
 
 
 def paired_difference(
-    values: Seeds, reference: Seeds, *, level: float = 0.95, method: Literal["t", "bootstrap"] = "t"
+    values: Seeds,
+    reference: Seeds,
+    *,
+    level: float = 0.95,
+    method: Literal["t", "bootstrap"] = "t",
+    pooled: Pooled | None = None,
 ) -> Paired:
     """Compare two rows on the seeds that both have.
 
@@ -74,6 +84,8 @@ def paired_difference(
         method: ``t`` (right for differences that are about normal, at any n) or ``bootstrap`` (percentiles of the
             resampled mean; too narrow for a handful of seeds, so none is given where even the whole range of the
             differences covers the mean less often than `level`). The p value is the t test's in either case.
+        pooled: spread of one row about its own mean and its seeds' (`kdcore.reporting.blocks.residual`), in place of
+            the spread of these differences alone.
 
     Raises:
         ValueError: a value is not finite, `level` is out of range, or `method` is unknown.
@@ -91,12 +103,13 @@ def paired_difference(
     largest = max(abs(row[seed]) for row in (values, reference) for seed in seeds)
     if _same(differences, largest):
         return Paired(mean, 0.0, None, None, None, seeds, alone, "the difference is the same for every seed")
-    low, high, p = _t_interval(mean, std, n, level)
+    error, freedom = (pooled.std * math.sqrt(2 / n), pooled.freedom) if pooled else (std / math.sqrt(n), n - 1)
+    low, high, p = _t_interval(mean, error, freedom, level)
     if method == "bootstrap":
         if 1 - 2.0 ** (1 - n) < level:
             return Paired(mean, std, None, None, p, seeds, alone, "too few seeds to resample")
         low, high = _bootstrap_interval(differences, level)
-    return Paired(mean, std, low, high, p, seeds, alone)
+    return Paired(mean, std, low, high, p, seeds, alone, "", error, freedom)
 
 
 def _same(values: Sequence[float], largest: float) -> bool:
@@ -104,12 +117,11 @@ def _same(values: Sequence[float], largest: float) -> bool:
     return bool(max(values) - min(values) <= 1e-12 * largest)
 
 
-def _t_interval(mean: float, std: float, n: int, level: float) -> tuple[float, float, float]:
+def _t_interval(mean: float, error: float, freedom: int, level: float) -> tuple[float, float, float]:
     from scipy.stats import t
 
-    error = std / math.sqrt(n)
-    half = float(t.ppf((1 + level) / 2, n - 1)) * error
-    return mean - half, mean + half, float(2 * t.sf(abs(mean) / error, n - 1))
+    half = float(t.ppf((1 + level) / 2, freedom)) * error
+    return mean - half, mean + half, float(2 * t.sf(abs(mean) / error, freedom))
 
 
 def _bootstrap_interval(differences: Sequence[float], level: float) -> tuple[float, float]:
@@ -230,19 +242,28 @@ def seeds_needed(gap: float, std: float, rows: int, *, power: float = 0.8, level
 
 def tukey_difference(rows: int, freedom: int, std: float, n: int, other: int, *, level: float = 0.95) -> float:
     """Two of `rows` means further apart than this differ, all pairs considered (Tukey and Kramer)."""
+    return _range_of(rows, freedom, level) * std * math.sqrt((1 / n + 1 / other) / 2)
+
+
+@lru_cache(maxsize=256)
+def _range_of(rows: int, freedom: int, level: float) -> float:
+    """How far the means of equal rows lie apart at most, in their standard errors; a slow integral."""
     from scipy.stats import studentized_range
 
-    return float(studentized_range.ppf(level, rows, freedom)) * std * math.sqrt((1 / n + 1 / other) / 2)
+    return float(studentized_range.ppf(level, rows, freedom))
 
 
-def ties(groups: Mapping[str, Sequence[float]], *, level: float = 0.95) -> list[tuple[str, ...]]:
+def ties(
+    groups: Mapping[str, Sequence[float]], *, level: float = 0.95, pooled: Pooled | None = None
+) -> list[tuple[str, ...]]:
     """Largest groups of rows of which no two are told apart, the highest mean first.
 
     Rows need two seeds or more to take part. A row may stand in several groups, and a row that stands alone is
     told apart from all others. "Tied" means that these seeds do not separate the rows, not that they are equal.
+    `pooled` takes the place of the spread over seeds (`kdcore.reporting.blocks.residual`).
     """
     rows = {name: summarise(values) for name, values in groups.items() if len(values) > 1}
-    pooled = pool({name: groups[name] for name in rows})
+    pooled = pooled or pool({name: groups[name] for name in rows})
     order = sorted(rows, key=lambda name: -rows[name].mean)
     if len(order) < 2 or pooled is None:
         return []

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("peers", "calls", "measure", "table", "losses")
+NAMES = ("peers", "calls", "measure", "table", "losses", "bars", "timing", "contenders", "throughput")
 
 
 @pytest.fixture(scope="session")

@@ -22,19 +22,21 @@ RULES = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'], preload: false}
 TOLD = "one => one.id + ': ' + one.nodes.slice(0, 3).map(node => node.target.join(' ')).join(', ')"
 BARRIERS = f"axe.run(document, {RULES}).then(told => told.violations.map({TOLD}))"
 SETTLED = "new Promise(done => setTimeout(() => done(true), 400))"  # the theme fades between its colours
+# A phone zooms out until a page that is too wide fits its window, so it is its own width that is compared.
 SEEN = """(() => {
+  const screen = document.documentElement.clientWidth;
   const all = (selector) => [...document.querySelectorAll('.bd-article ' + selector)];
   const named = (node) => (node.getAttribute('src') || node.id || node.textContent).slice(0, 60).trim();
   const captioned = (node) => node.closest('figure')?.querySelector('figcaption')?.textContent.trim();
   return {
-    'wider than the screen': document.documentElement.scrollWidth > window.innerWidth ? ['page'] : [],
+    'wider than the screen': document.documentElement.scrollWidth > screen ? ['page'] : [],
     'formula not typeset': all('.math').filter(node => !node.querySelector('mjx-container')).map(named),
     'formula with an error': all('mjx-merror').map(named),
     'picture without a description': all('img').filter(node => !node.alt.trim()).map(named),
     'picture without a caption': all('img:not(table img)').filter(node => !captioned(node)).map(named),
     'drawing without a description': all('svg[role]').filter(node => !node.getAttribute('aria-label')).map(named),
     'caption wider than its column': all('table caption').filter(node => node.getBoundingClientRect().width
-      > 1 + (node.closest('.pst-scrollable-table-container')?.clientWidth ?? window.innerWidth)).map(named),
+      > 1 + (node.closest('.pst-scrollable-table-container')?.clientWidth ?? screen)).map(named),
     'glued text in bold': all('p > span.pasted-text').filter(
       node => !node.closest('b, strong') && Number(getComputedStyle(node).fontWeight) > 400).map(named),
     'table of results without a caption':

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from kdcore.catalogue import CHAPTERS
+from kdcore.catalogue import CHAPTERS, show, why
 from kdcore.catalogue.entries import ROOT, entries
 from kdcore.catalogue.evidence import Evidence
 from kdcore.catalogue.needs import needs
@@ -92,3 +92,11 @@ def test_its_code_its_test_and_its_cell_are_found(tree):
         "test": "tests/losses/response/test_angle.py::TestAngle",
         "notebook": "notebooks/03_response.ipynb",
     }
+
+
+def test_the_terminal_tells_its_function_its_method_and_what_is_there(tree):
+    said = " ".join(str(show("angle", tree.root)).split())
+    for part in ("is: made up", "method Angle: `angle_loss` on the whole answer", "reduction = 'mean'"):
+        assert part in said
+    first, *parts = why("angle", tree.root).splitlines()
+    assert "no row of the surveys or the additions" in first and all(part.startswith("There is") for part in parts)

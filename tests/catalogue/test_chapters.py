@@ -10,15 +10,18 @@ class TestChapters:
     def test_there_are_25_each_with_a_notebook_of_its_own(self):
         assert len(CHAPTERS) == 25
         numbers = [re.fullmatch(r"notebooks/(\d\d)_\w+\.ipynb", told.notebook)[1] for told in CHAPTERS.values()]
-        assert numbers == [f"{number:02d}" for number in range(1, 26)]
+        others = [number for key, number in zip(CHAPTERS, numbers) if key != "benchmarks"]  # told in notebooks of tables
+        places = [f"{number:02d}" for number, key in enumerate(CHAPTERS, 1) if key != "benchmarks"]
+        assert others == places
 
     def test_the_first_three_are_where_they_are_said_to_be(self):
         first = [CHAPTERS[key].notebook for key in ("foundations", "mechanism", "response")]
         assert first == [f"notebooks/{name}.ipynb" for name in ("01_foundations", "02_mechanism", "03_response")]
 
-    def test_two_notebooks_have_names_of_their_own(self):
-        named = [CHAPTERS[key].notebook for key in ("vit", "llm")]
-        assert named == ["notebooks/08_transformers.ipynb", "notebooks/09_language_models.ipynb"]
+    def test_three_notebooks_have_names_of_their_own(self):
+        named = [CHAPTERS[key].notebook for key in ("vit", "llm", "benchmarks")]
+        names = ("08_transformers", "09_language_models", "20_cifar10_table")
+        assert named == [f"notebooks/{name}.ipynb" for name in names]
 
     def test_a_module_may_be_a_file_or_a_package(self):
         response = CHAPTERS["response"]
@@ -36,10 +39,15 @@ class TestChapters:
 class TestTold:
     def test_two_rows_of_mechanism_are_told_in_foundations(self):
         for key in ("t2-gradient-scaling", "high-temperature-logit-matching"):
-            assert chapter_of(key, rows()[key]["chapter"]) is CHAPTERS["foundations"]
+            assert chapter_of(key, rows()[key]["chapter"]) == CHAPTERS["foundations"]
 
     def test_all_others_are_told_in_their_own(self):
-        assert chapter_of("dark-knowledge", "mechanism") is CHAPTERS["mechanism"]
+        assert chapter_of("dark-knowledge", "mechanism") == CHAPTERS["mechanism"]
+
+    def test_the_second_table_has_a_notebook_beside_its_chapters(self):
+        told = chapter_of("zhao-table2", "benchmarks")
+        assert told.notebook == "notebooks/21_cifar100_table.ipynb"
+        assert told.modules == CHAPTERS["benchmarks"].modules
 
 
 class TestAliases:

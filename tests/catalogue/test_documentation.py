@@ -71,6 +71,15 @@ class TestArguments:
     def test_of_a_class_they_are_its_constructor_s(self):
         assert arguments(node(CLASS)) == (("stages", "(0, 1)", ""), ("warm_up", "20 / 240", "share of the run."))
 
+    def test_names_that_share_an_entry_share_what_it_says(self):
+        text = 'def f(*, first=1, second=2):\n    """One.\n\n    Args:\n        first, second: see there.\n    """'
+        assert [says for *_, says in arguments(node(text))] == ["see there.", "see there."]
+
+    def test_a_default_with_a_name_is_told_by_its_value(self):
+        module = ast.parse("SHARE = 20 / 240\ndef f(*, share=SHARE, other=OTHER): ...")
+        told = arguments(module.body[1], {"SHARE": module.body[0]})
+        assert [default for _, default, _ in told] == ["20 / 240", "OTHER"]
+
     def test_none_of_what_is_neither(self):
         assert arguments(node("DARK = Claim()")) == ()
 

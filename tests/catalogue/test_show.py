@@ -24,8 +24,10 @@ CODE = '''
             warm_up: share of the run.
         """
 
-        def __init__(self, *, alpha=1.0, warm_up=0.1):
+        def __init__(self, *, alpha=1.0, warm_up=0.1, weight=WEIGHT):
             self.alpha = alpha
+
+    WEIGHT = 0.9
 
     ENTRIES = (Entry("dkd", "loss", DKD), Entry("dkd-zhao2026", "loss", DKD, {"alpha": 2.0}, "as printed"))
 '''
@@ -50,7 +52,12 @@ class TestShow:
         assert show("dkd", root).arguments == (
             ("alpha", "1.0", "weight of the first."),
             ("warm_up", "0.1", "share of the run."),
+            ("weight", "0.9", ""),
         )
+
+    def test_what_no_list_of_arguments_describes_stands_behind_what_the_class_says(self, root):
+        text = " ".join(str(show("dkd", root)).split())
+        assert "method DKD: A method." in text and "further: weight = 0.9" in text
 
     def test_a_variant_shows_its_row_with_its_own_settings(self, root):
         shown = show("dkd-zhao2026", root)

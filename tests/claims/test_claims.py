@@ -8,6 +8,7 @@ import pytest
 
 from kdcore.claims import Claim, claim
 from kdcore.claims.adversarial import ENTRIES as ADVERSARIAL
+from kdcore.claims.benchmarks import ENTRIES as BENCHMARKS
 from kdcore.claims.contrastive import ENTRIES as CONTRASTIVE
 from kdcore.claims.foundations import ENTRIES as FOUNDATIONS
 from kdcore.claims.mechanism import ENTRIES as MECHANISM
@@ -15,7 +16,7 @@ from kdcore.claims.relation import ENTRIES as RELATION
 from kdcore.claims.vit import ENTRIES as VIT
 from kdcore.entry import Refusal
 
-ENTRIES = (*ADVERSARIAL, *CONTRASTIVE, *FOUNDATIONS, *MECHANISM, *RELATION, *VIT)
+ENTRIES = (*ADVERSARIAL, *BENCHMARKS, *CONTRASTIVE, *FOUNDATIONS, *MECHANISM, *RELATION, *VIT)
 CLAIMS = [entry for entry in ENTRIES if isinstance(entry.make, Claim)]
 
 

@@ -20,7 +20,8 @@ from kdcore.claims.measures import (
 )
 from kdcore.engine import Recipe, fit
 from kdcore.losses import sp_loss
-from kdcore.types import Data, Outputs, Task
+from kdcore.losses.relation.similarity import SP
+from kdcore.types import Clock, Data, Outputs, Task
 
 FRESH = {"row": "teacher", "network": "digits-teacher", "classes": 10}  # a teacher that nobody trained
 LEARNER = {"row": "student", "network": "digits-student", "classes": 10}
@@ -120,10 +121,18 @@ class TestOneBatch:
 
     def test_relations_are_those_of_the_library_and_need_no_equal_sizes(self):
         rows = torch.tensor([[1.0, 2.0], [0.5, -1.0], [3.0, 0.0]])
-        narrow, wide = (Outputs(torch.zeros(3, 2), embedding=e) for e in (rows, 7 * torch.cat([rows, rows], 1)))
+        said = lambda rows: Outputs(torch.zeros(3, 2), (rows[:, :, None, None],))
+        narrow, wide = said(rows), said(7 * torch.cat([rows, rows], 1))
         assert measures.LOSSES["relations"](narrow, wide).item() == pytest.approx(0, abs=1e-12)
-        other = Outputs(torch.zeros(3, 2), embedding=rows.flip(0))
-        assert measures.LOSSES["relations"](narrow, other) == sp_loss(rows, rows.flip(0)) > 1e-3
+        assert measures.LOSSES["relations"](narrow, said(rows.flip(0))) == sp_loss(rows, rows.flip(0)) > 1e-3
+
+    def test_relations_are_what_the_published_method_compares(self):
+        """The row of the figure is `sp` at weight 1: the same layer, the same value."""
+        maps = [torch.sin(0.3 * torch.arange(3 * c * 4).view(3, c, 2, 2).float()) for c in (2, 5)]
+        student, teacher = (Outputs(torch.zeros(3, 2), (torch.zeros(3, 1, 4, 4), last)) for last in maps)
+        batch = Data(torch.zeros(3, 1), torch.zeros(3).long(), Task(), {}).batch(0, Clock(0, 1, 1), 3)
+        (term,) = SP().losses(student, teacher, batch).values()
+        assert measures.LOSSES["relations"](student, teacher) == term.value > 0
 
 
 class Says(torch.nn.Module):

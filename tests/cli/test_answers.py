@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shlex
 import subprocess
 import sys
@@ -109,6 +110,12 @@ class TestAnswered:
     def test_a_mistake_of_ours_keeps_its_traceback(self):
         with pytest.raises(ZeroDivisionError):
             answered(lambda: 1 // 0)
+        with pytest.raises(ModuleNotFoundError):
+            answered(lambda: importlib.import_module("kdcore.no_such_module"))
+
+    def test_a_package_that_is_not_installed_is_named(self, capsys):
+        assert answered(lambda: importlib.import_module("no_such_package")) == 1
+        assert capsys.readouterr().err == "this needs no_such_package, which is not installed here\n"
 
     def test_the_whole_story_can_be_asked_for(self, monkeypatch):
         def command() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -136,6 +137,11 @@ class TestCoverage:
         assert len(rows) == 375
         fields = {"id", "chapter", "tier", "kind", "implemented", "module", "test", "notebook"}
         assert all(set(row) == fields for row in rows)
+
+    def test_an_installed_library_without_tests_and_notebooks_counts_nothing(self, kdcore, tmp_path, monkeypatch):
+        monkeypatch.setattr(importlib.import_module("kdcore.catalogue.entries"), "ROOT", tmp_path)
+        answer = kdcore("coverage")
+        assert answer.status == 2 and "in a clone alone" in answer.err and not answer.out
 
     def test_says_why(self, kdcore):
         assert "kd (loss, chapter foundations, tier 1) is" in kdcore("coverage", "--why", "kd").out

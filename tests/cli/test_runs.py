@@ -73,6 +73,13 @@ class TestRun:
         assert answer.status == 1
         assert "kd, seed 0 failed at stage main, step 0: stage main, step 0: student/kd is not finite" in answer.err
         assert [line.split()[1] for line in answer.out.splitlines()] == ["n", "1", "0"]
+        assert answer.out.splitlines()[-1].split() == ["kd", "0", "failed"]
+
+    def test_a_row_that_measures_no_score_is_done_and_not_failed(self, kdcore):
+        answer = kdcore("run", "kd-early-knowledge-forms", "--profile", "smoke", "--methods", "negative-mass")
+        assert answer.status == 0
+        *_, last = answer.out.splitlines()
+        assert last.split()[0] == "negative-mass" and last.split()[-1] == "done"
 
 
 class TestTrain:
@@ -87,6 +94,15 @@ class TestTrain:
         assert kdcore("train", "--profile", "smoke", *words).status == 0
         (record,) = Store(own_store).read("train")
         assert record["seed"] == 5 and record["settings"]["teacher"] is None and "teacher" not in record["inputs"]
+
+    def test_a_trial_with_an_untrained_teacher_says_what_it_leaves_out(self, kdcore, own_store):
+        words = ("--teacher", "digits-perceptron", "--method", "kd", "--steps", "2")
+        answer = kdcore("train", "--profile", "smoke", *words)
+        (record,) = Store(own_store).read("train")
+        assert answer.status == 0 and record["settings"]["teacher"] == {"network": "digits-perceptron"}
+        assert record["revision"]["digits-perceptron"] >= 1
+        assert "digits-perceptron has no weights and is taken untrained" in answer.err
+        assert "one batch of the test split is judged" in answer.err
 
     def test_a_teacher_of_another_experiment(self, kdcore, own_store):
         words = ("--teacher", "digits-teacher/teacher", "--method", "dkd", "--steps", "2")
@@ -106,7 +122,13 @@ class TestStatus:
         kdcore("run", "response", *SMOKE)
         kdcore("run", "response", *SMOKE[:-1], "0-1", "--budget", "0.001s")
         line = next(line for line in kdcore("status", "response").out.splitlines() if "smoke on cpu" in line)
-        assert line.split() == ["response", "smoke", "on", "cpu", "4", "2", "0", "0", "0", "0"]
+        assert line.split()[:10] == ["response", "smoke", "on", "cpu", "4", "2", "0", "0", "0", "2"]
+        assert line.split()[10] == "about" and line.split()[-1] == "0"
+
+    def test_what_waits_for_its_teacher_is_left_too(self, kdcore, own_store):
+        kdcore("run", "response", *SMOKE, "--budget", "0.001s")
+        line = next(line for line in kdcore("status", "response").out.splitlines() if "smoke on cpu" in line)
+        assert line.split()[4:] == ["2", "0", "0", "0", "0", "2", "unknown", "0"]
 
     def test_names_records_of_an_older_revision(self, kdcore, own_store, monkeypatch):
         from kdcore.experiments import revisions
@@ -116,6 +138,18 @@ class TestStatus:
         monkeypatch.setattr(revisions, "current", lambda: {"kd": 2})
         said = kdcore("status", "response").out
         assert "no longer asked for" in said and "1 of an older revision of kd" in said
+
+    def test_names_records_of_a_row_whose_measure_was_mended(self, kdcore, own_store, monkeypatch):
+        from dataclasses import replace
+
+        from kdcore import experiments
+
+        kdcore("run", "response", *SMOKE)
+        (own_store / "response" / "plan.json").unlink()
+        now = experiments.get("response")
+        mended = replace(now, rows=tuple(replace(row, revision=2) if row.key == "kd" else row for row in now.rows))
+        monkeypatch.setitem(experiments._by_key(), "response", mended)
+        assert "1 of an older revision of row" in kdcore("status", "response").out
 
 
 class TestTable:
@@ -146,11 +180,10 @@ class TestRecords:
         assert line.split()[-1] == "2"
 
     def test_are_merged_and_conflicts_are_named(self, kdcore, own_store, done):
-        assert (
-            kdcore("records", "merge", str(done)).out.startswith("3 new records, 0 that were here, 0 in conflict")
-            or True
-        )
-        store = Store()
+        theirs, store = Store(done), Store()
+        count = sum(len(theirs.read(name)) for name in theirs.experiments())
+        said = kdcore("records", "merge", str(done)).out
+        assert said.startswith(f"{count} new records, 0 that were here, 0 in conflict")
         record = next(each for each in store.read("response") if each["row"] == "kd" and not each["variant"])
         store.write(record | {"last": {"accuracy": 0.0, "cross_entropy": 0.0}})
         answer = kdcore("records", "merge", str(done))

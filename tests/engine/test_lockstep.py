@@ -7,7 +7,8 @@ import torch
 from proof import advance, bits, digest
 from zoo import ARCHETYPES, BROKEN_AT, POISONED, RECIPE, make_run, make_runs
 
-from kdcore.engine import Run, fit
+from kdcore.engine import Run, fit, loop
+from kdcore.engine.optimise import step_together
 from kdcore.types import Batch, Task
 
 NAMES = tuple(ARCHETYPES)
@@ -53,6 +54,21 @@ class TestCompany:
         apart = [digest(advance(run)) for run in made()]
         fit(together := made())
         assert [digest(run) for run in together] == apart
+
+    def test_optimisers_that_move_in_one_call_give_the_bits_of_each_alone(self, world, alone, monkeypatch):
+        moved = []
+
+        def counting(optimizers):
+            optimizers = list(optimizers)
+            moved.append(len(optimizers))
+            step_together(optimizers)
+
+        monkeypatch.setattr(loop, "_moves_with_others", lambda run: True)
+        monkeypatch.setattr(loop, "step_together", counting)
+        told, runs = [], make_runs(NAMES, world)
+        assert fit(runs, finished=told.append)
+        assert {run.name: digest(run) for run in runs} == alone[0]
+        assert max(moved) > 10 and len(told) == len(runs)
 
     @pytest.mark.parametrize("order", [1, -1])
     def test_precision_is_each_runs_own(self, world, order):
@@ -179,6 +195,13 @@ class TestFailure:
         assert fit([bad, good])
         assert bad.failed["step"] == 6 and bad.failed["reason"] == "nothing is left"
         assert good.failed is None
+
+    def test_stays_alone_where_optimisers_move_together(self, world, alone, monkeypatch):
+        monkeypatch.setattr(loop, "_moves_with_others", lambda run: True)
+        bad, good = make_run("not-a-number", world), make_runs(("soft", "two-views"), world)
+        assert fit([good[0], bad, good[1]])
+        assert bad.failed["step"] == BROKEN_AT
+        assert [digest(run) for run in good] == [alone[0]["soft"], alone[0]["two-views"]]
 
     def test_of_any_other_kind_is_a_fault_and_is_heard(self, world):
         bad = make_run("soft", world)

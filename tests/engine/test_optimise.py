@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from kdcore.engine import Recipe
-from kdcore.engine.optimise import backward, forget_gradients, optimizer_for, set_rate
+from kdcore.engine.optimise import backward, forget_gradients, move, optimizer_for, set_rate, step_together
 from kdcore.types import Term
 
 SLOPES = [torch.tensor([0.5, -1.0]), torch.tensor([2.0, 0.25]), torch.tensor([-1.0, 1.0])]
@@ -60,6 +60,93 @@ class TestOptimizerFor:
         optimizer = optimizer_for(Recipe(learning_rate=0.1), [nn.Parameter(torch.zeros(1))])
         set_rate(optimizer, 0.025)
         assert [group["lr"] for group in optimizer.param_groups] == [0.025]
+
+
+class TestMove:
+    @pytest.mark.parametrize("kind", ["sgd", "adamw"])
+    def test_a_parameter_may_have_its_first_gradient_later_than_others(self, kind):
+        recipe = Recipe(optimizer=kind, learning_rate=0.1, momentum=0.9, weight_decay=0.0)
+        early, late, fresh = (nn.Parameter(torch.ones(2)) for _ in range(3))
+        optimizer, alone = optimizer_for(recipe, [early, late]), optimizer_for(recipe, [fresh])
+        early.grad = torch.ones(2)
+        move(optimizer)
+        assert torch.equal(late, torch.ones(2))
+        for slope in SLOPES:
+            early.grad, late.grad, fresh.grad = torch.ones(2), slope.clone(), slope.clone()
+            move(optimizer), move(alone)
+            assert torch.equal(late, fresh)
+
+    def test_another_fault_is_heard(self):
+        weights = nn.Parameter(torch.ones(2))
+        optimizer = optimizer_for(Recipe(), [weights])
+        weights.grad = torch.ones(2)
+        move(optimizer)
+        optimizer.param_groups[0]["lr"] = "fast"
+        with pytest.raises(TypeError):
+            move(optimizer)
+
+
+class TestStepTogether:
+    """Several optimisers in one call, to the bit what each does alone."""
+
+    RECIPES = (
+        Recipe(learning_rate=0.1),
+        Recipe(learning_rate=0.1),
+        Recipe(learning_rate=0.1, nesterov=True, weight_decay=0.0),
+        Recipe(learning_rate=0.02),
+        Recipe(momentum=0.0),
+        Recipe(optimizer="adamw"),
+    )
+
+    def walked(self, together: bool) -> list[torch.Tensor]:
+        runs = []
+        for number, recipe in enumerate(self.RECIPES):
+            sizes = (3, 5 + number), (7,)
+            owned = [
+                nn.Parameter(torch.sin(torch.arange(float(torch.Size(size).numel()))).view(size)) for size in sizes
+            ]
+            runs.append((optimizer_for(recipe, owned), owned))
+        for step in range(4):
+            for number, (_, owned) in enumerate(runs):
+                for parameter in owned:
+                    parameter.grad = torch.cos(parameter.detach() * (step + 1) + number)
+                if number == 1 and step < 2:
+                    owned[1].grad = None  # its first gradient comes late
+            if together:
+                step_together(optimizer for optimizer, _ in runs)
+            else:
+                for optimizer, _ in runs:
+                    move(optimizer)
+        return [parameter.detach() for _, owned in runs for parameter in owned]
+
+    def test_moves_every_parameter_to_the_bits_of_moving_alone(self):
+        assert all(torch.equal(one, other) for one, other in zip(self.walked(True), self.walked(False), strict=True))
+
+    def test_those_of_one_kind_and_rate_move_in_one_call(self, monkeypatch):
+        calls, plain = [], torch._fused_sgd_
+
+        def counting(moved, *given, **more):
+            calls.append(len(moved))
+            plain(moved, *given, **more)
+
+        monkeypatch.setattr(torch, "_fused_sgd_", counting)
+        optimizers = []
+        for _ in range(3):
+            parameter = nn.Parameter(torch.ones(2))
+            optimizers.append(optimizer_for(Recipe(), [parameter]))
+            parameter.grad = torch.ones(2)
+        step_together(optimizers)
+        step_together(optimizers)
+        assert calls == [1, 1, 1, 3]
+
+    def test_the_state_is_the_optimisers_own(self):
+        parameter = nn.Parameter(torch.ones(2))
+        optimizer = optimizer_for(Recipe(weight_decay=0.0, momentum=0.5), [parameter])
+        for slope in (1.0, 2.0):
+            parameter.grad = torch.full((2,), slope)
+            step_together([optimizer])
+        (state,) = optimizer.state_dict()["state"].values()
+        assert torch.equal(state["momentum_buffer"], torch.full((2,), 2.5))
 
 
 class TestBackward:

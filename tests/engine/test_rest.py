@@ -1,22 +1,22 @@
-"""Networks at rest say what they said before; tables say what the network would."""
+"""Networks at rest say what they said before."""
 
 import copy
 import logging
 
 import pytest
 import torch
-from proof import advance, bits
+from proof import bits
 from torch import nn
-from zoo import CLASSES, World, make_run, net
-from zoo.data import VIEWS, stripes
+from zoo import net
+from zoo.data import stripes
 from zoo.networks import Net, finished
 
 from kdcore.data import load
-from kdcore.engine import at_rest, tabulate
+from kdcore.engine import at_rest
 from kdcore.models import build, names, pretrained
 from kdcore.randomness import generator
 from kdcore.tokens import TokenOutputs
-from kdcore.types import Clock, Data, Outputs, Task
+from kdcore.types import Outputs
 
 IMAGES = stripes().inputs
 SMALL = ("resnet8", "resnet20-a", "wrn-16-1", "vgg8", "mobilenetv2", "shufflenetv2", "digits-teacher", "text-student")
@@ -110,6 +110,16 @@ class TestAtRest:
         torch.testing.assert_close(still, whole, rtol=1e-3, atol=1e-3)
         assert (half.argmax(1) == whole.argmax(1)).double().mean() > 0.98
 
+    def test_in_half_precision_its_answers_are_those_of_weights_kept_in_half_precision(self):
+        """Weights that autocast rounds at every step and weights rounded once: nothing is lost by keeping the first."""
+        network, inputs = seasoned("resnet8")
+        folded = at_rest(network, "bfloat16", inputs)
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            said = folded(inputs)
+        with torch.no_grad():
+            kept = copy.deepcopy(folded).to(torch.bfloat16)(inputs)
+        assert bits(tensors(said)) == bits(tensors(kept))
+
     def test_answers_that_are_no_numbers_are_not_compared(self):
         class Masked(Net):
             """Says which of its inputs count."""
@@ -161,80 +171,6 @@ class TestAtRest:
         folded = at_rest(teacher, "bfloat16", IMAGES[:8])
         assert torch.equal(torch.random.get_rng_state(), before)
         assert not any(module._forward_hooks for network in (teacher, folded) for module in network.modules())
-
-
-def turning(view=VIEWS["turned"]) -> Data:
-    """Data whose weak view has four results."""
-    data = stripes(40)
-    return Data(data.inputs, data.targets, Task(), {**VIEWS, "weak": view}, classes=CLASSES, name="turning")
-
-
-class TestTabulate:
-    def test_a_table_says_what_the_network_would(self):
-        asked, tabled, teacher = turning(), turning(), finished()
-        tabulate(teacher, tabled)
-        for step in (0, 1, 7):
-            clock = Clock(step, 20, 4)
-            direct, read = (data.batch(3, clock, 10).outputs(teacher) for data in (asked, tabled))
-            for one, other in zip(tensors(read), tensors(direct), strict=True):
-                torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
-
-    def test_an_entry_belongs_to_its_image_and_its_choice(self):
-        data, teacher, view = turning(), finished(), VIEWS["turned"]
-        tabulate(teacher, data, chunk=7)
-        table = data.tables[teacher, "weak"].logits
-        assert len(table) == 40 * view.choices
-        for image, choice in ((0, 0), (3, 2), (39, 3)):
-            shown = view.apply(data.inputs[image : image + 1], torch.tensor([choice]))
-            torch.testing.assert_close(table[image * 4 + choice], teacher(shown).logits[0], rtol=1e-6, atol=1e-6)
-
-    def test_the_network_is_not_asked_again_and_other_views_and_networks_are(self):
-        data, teacher, other = turning(), finished(), finished(8)
-        tabulate(teacher, data)
-        asked = []
-        for network in (teacher, other):
-            network.register_forward_hook(lambda module, *_: asked.append(module))
-        batch = data.batch(3, Clock(0, 20, 4), 10)
-        batch.outputs(teacher), batch.outputs(other), batch.outputs(teacher, "strong")
-        assert asked == [other, teacher]
-
-    def test_the_images_that_the_student_sees_are_those_of_the_table(self):
-        """One choice an image is drawn for both."""
-        data, teacher = turning(), finished()
-        tabulate(teacher, data)
-        batch = data.batch(3, Clock(5, 20, 4), 10)
-        torch.testing.assert_close(batch.outputs(teacher).logits, teacher(batch.inputs).logits, rtol=1e-6, atol=1e-6)
-
-    def test_other_views_can_still_be_asked_of_what_it_says(self):
-        data, teacher = turning(), finished()
-        tabulate(teacher, data)
-        batch = data.batch(3, Clock(5, 20, 4), 10)
-        said = batch.outputs(teacher)
-        torch.testing.assert_close(said.view("strong").logits, teacher(batch.view("strong")).logits)
-        torch.testing.assert_close(said.ask(batch.view("strong")).logits, teacher(batch.view("strong")).logits)
-
-    @pytest.mark.parametrize("name", ["soft", "bank"])
-    def test_a_student_learns_the_same_from_it(self, name):
-        ends = []
-        for tabled in (False, True):
-            world = World()
-            world.images = turning()
-            if tabled:
-                tabulate(world.teacher, world.images)
-            run = advance(make_run(name, world, steps=8, batch_size=10))
-            ends.append(torch.cat([value.double().flatten() for value in run.scheme.state_dict().values()]))
-        torch.testing.assert_close(*ends, rtol=1e-4, atol=1e-5)
-        assert not torch.equal(ends[0], torch.zeros_like(ends[0]))
-
-    def test_a_view_without_end_is_refused(self):
-        data = turning(VIEWS["strong"])
-        with pytest.raises(ValueError, match="view weak has no finite choices"):
-            tabulate(finished(), data)
-        assert not data.tables
-
-    def test_a_network_that_learns_is_refused(self):
-        with pytest.raises(ValueError, match="only a resting network can be tabulated"):
-            tabulate(copy.deepcopy(finished()).requires_grad_(True), turning())
 
 
 class TestWarnings:

@@ -99,6 +99,67 @@ class TestKilled:
         assert not list(store.rglob("*.checkpoint")) and not list(store.rglob("*.part"))
 
 
+TABLE = ("si2023-table1", "--profile", "smoke", "--seeds", "0")
+
+
+class TestTable:
+    """A survey's table as a reader asks for it, its teachers and assistants included."""
+
+    @pytest.fixture(scope="class")
+    def in_peace(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        folder = tmp_path_factory.mktemp("table")
+        assert ended(start(*TABLE, store=folder)) == 0
+        return folder
+
+    @staticmethod
+    def everything(store: Path) -> dict[str, Record]:
+        return {mark: record for name in Store(store).experiments() for mark, record in records(store, name).items()}
+
+    def test_killed_five_times_it_ends_with_the_same_records(self, in_peace, tmp_path):
+        kills = killed_until_done(TABLE, tmp_path, seed=5, most=5)
+        mine, theirs = self.everything(tmp_path), self.everything(in_peace)
+        assert kills == 5 and mine.keys() == theirs.keys()
+        assert all(same_run(mine[mark], theirs[mark]) for mark in theirs)
+        assert max(record["provenance"]["resumed"] for record in mine.values()) > 0
+
+    def test_two_processes_at_once_end_with_the_same_records(self, in_peace, tmp_path):
+        both = [start(*TABLE, store=tmp_path) for _ in range(2)]
+        lines = made(*both)
+        mine, theirs = self.everything(tmp_path), self.everything(in_peace)
+        assert [process.returncode for process in both] == [0, 0] and len(lines) == len(set(lines)) == len(theirs)
+        assert mine.keys() == theirs.keys() and all(same_run(mine[mark], theirs[mark]) for mark in theirs)
+
+
+class TestTold:
+    """SIGTERM, as clusters send it before they kill."""
+
+    LONG = ("response", "--profile", "smoke", "--set", "recipe.steps=3000", "--methods", "student,kd", "--seeds", "0")
+
+    def test_it_saves_and_says_so_and_the_same_command_goes_on(self, store):
+        process = start(*self.LONG, "--save-every", "1s", store=store)
+        while process.poll() is None and not saved(store):
+            time.sleep(0.05)
+        process.terminate()
+        _, said = process.communicate()
+        assert process.returncode == 3, said
+        assert said.splitlines()[-1] == "stopped by a signal: 0 of 2 runs are done, the same command resumes"
+        assert ended(start(*self.LONG, store=store)) == 0
+        assert len(records(store)) == 2
+        assert all(record["provenance"]["resumed"] == 1 for record in records(store).values())
+
+    @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are looked up in /proc")
+    def test_its_workers_are_told_too(self, store):
+        words = (*self.LONG[:-1], "0-3", "--workers", "2")
+        process = start(*words, store=store)
+        end = time.monotonic() + 120
+        while len(list(store.rglob("response/????????????????.lock"))) < 4 and time.monotonic() < end:
+            time.sleep(0.05)
+        (worker,) = children(process.pid)
+        process.terminate()
+        process.communicate()
+        assert process.returncode == 3 and not alive(worker)
+
+
 class TestCrowd:
     def test_two_processes_on_one_store_neither_lose_nor_double_a_run(self, store, undisturbed):
         words = ("response", *STEPS, "--methods", "student,kd,crld", "--seeds", "0-3")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kdcore.entry import Refusal
-from kdcore.experiments.pair import pair
+from kdcore.experiments.pair import pair, said_of
 from kdcore.experiments.profiles import CIFAR10, DIGITS
 
 
@@ -34,8 +34,15 @@ class TestPair:
         (row,) = pair("quick", method="kd", teacher=name).rows
         assert row.settings["teacher"] == teacher
 
-    def test_its_length_can_be_given(self):
-        assert pair("quick", steps=7).recipe("quick").steps == 7
+    def test_a_length_of_its_own_makes_it_a_trial_that_judges_one_batch(self):
+        asked = pair("quick", steps=7)
+        assert asked.recipe("quick").steps == 7 and asked.rows[0].settings["judge"] == "batch"
+        assert len(said_of(asked)) == 1 and said_of(pair("quick")) == []
+
+    def test_a_trial_takes_a_teacher_without_weights_and_says_so(self):
+        asked = pair("short", method="kd", teacher="resnet56", steps=20)
+        assert asked.rows[0].settings["teacher"] == {"network": "resnet56"}
+        assert said_of(asked)[0] == "teacher resnet56 has no weights and is taken untrained"
 
     @pytest.mark.parametrize(
         ("names", "says"),
@@ -46,6 +53,7 @@ class TestPair:
             ({"profile": "quick", "method": "kd", "teacher": "digits"}, "unknown teacher 'digits'.*'digits-teacher'"),
             ({"profile": "quick", "method": "kd", "teacher": "digits-teacher/x"}, "unknown row of digits-teacher 'x'"),
             ({"profile": "quick", "teacher": "digits-teacher"}, "needs a --method to learn by, got none"),
+            ({"profile": "short", "method": "kd", "teacher": "resnet56"}, "teacher resnet56 has no weights: .*--steps"),
         ],
     )
     def test_a_wrong_name_is_refused(self, names, says):

@@ -23,6 +23,14 @@ class TestPlan:
         plan.add(store, "standin", "quick on cpu", {"kd, seed 0": "b"})
         assert plan.wanted(plan.load(store, "standin")) == {"b"}
 
+    def test_a_run_without_a_hash_is_asked_for_and_a_hash_that_is_known_stays(self):
+        store = Store()
+        plan.add(store, "standin", "quick on cpu", {"kd, seed 0": None, "kd, seed 1": "b"})
+        plan.add(store, "standin", "quick on cpu", {"kd, seed 1": None})
+        assert plan.wanted(plan.load(store, "standin")) == {"b"}
+        (standing,) = plan.standings(store, "standin")
+        assert (standing.asked, standing.missing, standing.seconds) == (2, 2, None)
+
     def test_changed_settings_are_no_part_of_what_is_plainly_wanted(self):
         store = Store()
         plan.add(store, "standin", plan.heading("quick", "cpu", {"kd.temperature": 2}), {"kd, seed 0": "a"})

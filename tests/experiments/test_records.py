@@ -2,13 +2,11 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 
 import pytest
 
 from kdcore.entry import Refusal
-from kdcore.experiments.hashing import canonical
-from kdcore.experiments.records import merge, publish
+from kdcore.experiments.records import publish
 from kdcore.experiments.running import run
 from kdcore.experiments.store import Store, read
 from kdcore.reporting.editions import read_editions
@@ -88,41 +86,3 @@ class TestPublish:
     def test_nothing_to_publish_is_refused(self, book):
         with pytest.raises(Refusal, match=r"standin has no record in .* run it first"):
             publish("standin", "why not")
-
-
-class TestMerge:
-    def test_takes_over_records_networks_and_plans(self, measured, own_store, tmp_path, book):
-        other = tmp_path / "cluster"
-        records = run(measured(1.0), records=other)
-        weights = other / "standin" / f"{records[0]['hash']}.safetensors"
-        weights.write_bytes(b"weights")
-        made = merge(other)
-        assert (made.new, made.same, made.conflicts) == (2, 0, ())
-        assert (own_store / "standin" / weights.name).read_bytes() == b"weights"
-        assert publish("standin", "from the cluster").new == 2
-
-    def test_the_same_runs_are_no_conflict(self, measured, tmp_path):
-        run(measured(1.0), records=tmp_path / "cluster")
-        run(measured(1.0))
-        made = merge(tmp_path / "cluster")
-        assert (made.new, made.same, made.conflicts) == (0, 2, ())
-
-    def test_other_numbers_are_named_and_nothing_is_overwritten(self, measured, tmp_path):
-        mine = run(measured(1.0))
-        sys.modules["standin"].number = lambda seed, value=0.0, **_: {"number": 9.0}
-        run(measured(1.0, 2.0), records=tmp_path / "cluster")
-        made = merge(tmp_path / "cluster")
-        assert made.new == 2 and len(made.conflicts) == 2
-        assert any(mine[0]["hash"] in each and "row-1, seed 0" in each for each in made.conflicts)
-        assert Store().get("standin", mine[0]["hash"])["last"] == mine[0]["last"]
-
-    def test_a_damaged_record_is_named_and_left(self, measured, tmp_path):
-        records = run(measured(1.0), records=tmp_path / "cluster")
-        path = tmp_path / "cluster" / "standin" / f"{records[0]['hash']}.jsonl"
-        path.write_text(canonical(records[0])[:30])
-        made = merge(tmp_path / "cluster")
-        assert made.new == 1 and str(path) in made.problems[0]
-
-    def test_a_folder_that_is_none_is_refused(self, tmp_path):
-        with pytest.raises(Refusal, match="records are merged from a folder"):
-            merge(tmp_path / "nowhere")

@@ -66,6 +66,12 @@ class TestOutdated:
         assert revisions.outdated({"step": 3, "kd": 1, "unknown": 1}) == ["kd"]
         assert revisions.outdated({"step": 3, "kd": 2}) == []
 
+    def test_a_rows_own_revision_is_compared_with_what_the_row_carries_today(self, source):
+        source('ENTRIES = (Entry("kd", "loss", KD, {}),)')
+        made = {"step": 3, "kd": 1, "row": 2}
+        assert revisions.outdated(made, row=3) == ["row"]
+        assert revisions.outdated(made, row=2) == revisions.outdated(made) == []
+
     def test_a_part_without_a_revision_counts_as_one(self):
         assert revisions.revisions_of(["a network of one's own"]) == {"a network of one's own": 1}
 

@@ -10,7 +10,7 @@ import torch
 from kdcore.entry import Entry, Refusal
 from kdcore.experiments import bench as benches
 from kdcore.experiments import running
-from kdcore.experiments.bench import Bench, data_named, network_named, raw_teacher
+from kdcore.experiments.bench import Bench, data_named, network_named, raw_teacher, read_weights
 from kdcore.experiments.hashing import same_run
 from kdcore.experiments.lockstep import not_finite, save_weights, weights_digest
 from kdcore.experiments.profiles import DIGITS
@@ -71,6 +71,18 @@ class TestRecords:
         assert len(tested) == 4 and tested[-1] == record["last"]["accuracy"]
         assert record["best"]["accuracy"] == max(tested)
         assert record["mean_of_last_ten"]["accuracy"] == pytest.approx(sum(tested) / 4, rel=1e-15)
+
+    def test_epochs_in_which_an_assistant_learns_are_not_the_students(self, with_teacher):
+        row = Row("takd", settings={"scheme": "takd", "assistants": ["digits-student"]})
+        (record,) = run(pairs(row, evaluate="epoch"), "smoke")
+        tested = [entry["test"]["accuracy"] for entry in record["curve"] if entry["stage"] == "main"]
+        assert len(record["curve"]) == 2 * len(tested) == 8
+        assert record["mean_of_last_ten"]["accuracy"] == pytest.approx(sum(tested) / 4, rel=1e-15)
+        assert record["best"]["accuracy"] == max(tested) and record["best"]["epoch"] <= 4
+
+    def test_a_budget_of_another_kind_is_refused(self, with_teacher):
+        with pytest.raises(Refusal, match="budget must be 'student' or nothing, got 'teacher'"):
+            run(pairs(Row("kd", settings={**KD.settings, "budget": "teacher"})), "smoke")
 
     def test_best_is_the_lowest_where_lower_is_better(self):
         tested = [{"perplexity": 3.0, "epoch": 1}, {"perplexity": 2.0, "epoch": 2}, {"perplexity": 4.0, "epoch": 3}]
@@ -266,6 +278,16 @@ class TestBench:
         one, two = (Bench(data, "digits-student", source, recipe, 0).teacher for recipe in rates)
         assert one is two and not any(p.requires_grad for p in one.parameters())
 
+    def test_an_untrained_teacher_starts_apart_from_a_student_of_its_kind(self):
+        source, data = {"network": "digits-student"}, data_named("digits-100", "cpu")
+        bench = Bench(data, "digits-student", source, Recipe(steps=1), 0)
+        assert weights_digest(bench.teacher.state_dict()) != weights_digest(bench.network().state_dict())
+
+    def test_a_trial_is_judged_by_one_batch_of_the_test_split(self):
+        whole, few = (data_named("digits-100", "cpu", judge) for judge in ("test", "batch"))
+        assert few.splits.keys() == {"test"} and len(few.splits["test"]) == benches.TRIED < len(whole.splits["test"])
+        assert few.splits["test"].targets.equal(whole.splits["test"].targets[: benches.TRIED])
+
     def test_a_search_never_sees_the_test_split(self):
         plain, search = data_named("digits-100", "cpu"), data_named("digits-100", "cpu", "validation")
         assert len(plain.splits["test"]) == 597
@@ -278,6 +300,39 @@ class TestWeights:
         digest = save_weights(network, tmp_path / "w.safetensors")
         source = {"network": "digits-student", "classes": 10, "weights": str(tmp_path / "w.safetensors")}
         assert weights_digest(raw_teacher(source).state_dict()) == digest == weights_digest(network.state_dict())
+
+    def test_in_half_precision_everybody_gets_the_same_rounded_values(self, tmp_path):
+        network = network_named("digits-student", 10)
+        digest = save_weights(network, tmp_path / "w.safetensors", half=True)
+        stored = read_weights(tmp_path / "w.safetensors")
+        assert {value.dtype for value in stored.values()} == {torch.float16, torch.int64}
+        assert weights_digest(stored) == digest != weights_digest(network.state_dict())
+        source = {"network": "digits-student", "classes": 10, "weights": str(tmp_path / "w.safetensors")}
+        one, other = (raw_teacher(source).state_dict() for _ in range(2))
+        for name, value in network.state_dict().items():
+            expected = value.half().float() if value.is_floating_point() else value
+            assert torch.equal(one[name], expected) and torch.equal(other[name], expected)
+            assert one[name].dtype == value.dtype
+
+    def test_what_half_precision_cannot_hold_is_not_kept_as_infinity(self, tmp_path):
+        network = torch.nn.Linear(1, 1)
+        torch.nn.init.constant_(network.bias, 1e6)
+        with pytest.raises(ValueError, match="bias is too large to be kept in half precision, its largest is 1e"):
+            save_weights(network, tmp_path / "w.safetensors", half=True)
+        assert not list(tmp_path.iterdir())
+
+    def test_students_learn_from_the_halved_teacher_and_their_hash_says_so(self, own_store):
+        asked = {"data": "digits", "student": "digits-teacher", "teacher": None}
+        for half in (False, True):
+            keeping = Row("keeping", settings=asked, keep=True, half=half)
+            learning = Row(
+                "kd", settings={"methods": [["kd", {}]], "teacher": {"experiment": "pairs", "row": "keeping"}}
+            )
+            kept, taught = run(pairs(keeping, learning, steps=2), "smoke", records=own_store / str(half))
+            assert taught["inputs"]["teacher"] == kept["weights"]
+            path = Store(own_store / str(half)).path("pairs", kept["hash"], "safetensors")
+            kinds = {value.dtype for value in read_weights(path).values()}
+            assert (torch.float16 in kinds) == half and weights_digest(read_weights(path)) == kept["weights"]
 
     def test_digest_changes_with_a_value_a_name_and_a_shape(self):
         base = {"a": torch.arange(4.0)}

@@ -12,6 +12,7 @@ import yaml
 from clones import ROOT, cell, clone, notebook
 
 from kdcore import catalogue, survey
+from kdcore.experiments.cost import Cost
 from kdcore.publishing.pages import generate
 from kdcore.publishing.pages.answers import Answers, Made
 from kdcore.publishing.pages.behind import said_behind
@@ -225,7 +226,7 @@ class TestFront:
     def test_a_door_without_a_page_behind_it_is_left_out(self, tmp_path):
         project = Project(clone(tmp_path))
         (project.book / "use.md").write_text("# Use\n")
-        assert re.findall(r"^:link: (\S+)", doors(project), re.M) == ["/use"]
+        assert re.findall(r"^:link: (\S+)", doors(project), re.M) == ["/use", "/generated/choose"]
 
     def test_written_chapters_are_filled_and_the_others_lead_to_the_coverage(self, tmp_path):
         project, chapters = Project(clone(tmp_path)), {"response": CHAPTERS["one"]}
@@ -286,12 +287,13 @@ class TestBehind:
     )  # fmt: skip
 
     def test_a_function_says_where_it_is_told_tested_published_and_what_it_costs(self):
-        said = said_behind(self.ANSWERS, {"first": {"one"}, "other": {"two"}}, {"one": "2 x the student's"})
+        said = said_behind(self.ANSWERS, {"first": {"one"}, "other": {"two"}}, {"one": Cost(2.0, 30, 0)})
         for name in ("one_loss", "One"):
             told = said(f"kdcore.losses.a.{name}")
             assert '<a href="../../executed/03_response.html#one"><code>one</code></a>' in told
             assert "zhao2026 section 5.1, eq. 10, Table 2" in told
-            assert "TestOne" in told and "{ref}`published-first`" in told and "2 x the student's" in told
+            assert "TestOne" in told and "{ref}`published-first`" in told
+            assert "2.00 x the plain student's arithmetic" in told and "30 more parameters" in told
 
     def test_a_helper_says_nothing(self):
         assert said_behind(self.ANSWERS, {}, {})("kdcore.losses.a.helper") == ""
@@ -306,10 +308,11 @@ class TestBehind:
         from kdcore.publishing.pages import behind as module
 
         asked = []
-        monkeypatch.setattr(module, "cost", lambda key: asked.append(key) or f"{key} costs")
+        costs = {"kd": (2.0, 30, 0)}  # the quick pair cannot serve the other
+        monkeypatch.setattr(module, "cost", lambda key: asked.append(key) or costs.get(key))
         project = Project(clone(tmp_path))
         first, again = (module.costs(project, ["kd", "at"]) for _ in range(2))
-        assert first == again == {"kd": "kd costs", "at": "at costs"} and asked == ["kd", "at"]
+        assert first == again == {"kd": Cost(2.0, 30, 0)} and asked == ["kd", "at"]
 
 
 class TestGenerate:

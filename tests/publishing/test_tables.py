@@ -8,6 +8,7 @@ from clones import clone
 
 from kdcore import experiments
 from kdcore.publishing.pages import front, tables
+from kdcore.publishing.pages.links import Links
 from kdcore.publishing.pages.tables import metric_of, table_page, table_pages
 from kdcore.publishing.project import Project
 from kdcore.reporting.editions import Edition, Editions, edition_hash
@@ -44,7 +45,7 @@ def published(monkeypatch):
 class TestTablePage:
     def test_profiles_stand_apart_the_longest_first_each_with_what_it_means(self, published):
         page = table_page("response")
-        assert re.findall(r"^## (Profile.*)$", page, re.M) == ["Profile short, cpu", "Profile smoke, cpu"]
+        assert re.findall(r"^## (Profile.*?) {zh}", page, re.M) == ["Profile short, cpu", "Profile smoke, cpu"]
         assert "far from the surveys' setting" in page
         assert "no number here means anything else" in page
 
@@ -53,9 +54,11 @@ class TestTablePage:
         assert "80.5 ± 0.7 (2)" in page
         assert re.findall(r':name: "?([\w-]+)', page) == [
             "tab-published-response-short-cpu",
+            "tab-published-response-short-cpu-verdicts",
             "tab-published-response-smoke-cpu",
+            "tab-published-response-smoke-cpu-verdicts",
         ]
-        assert page.count(">CSV</a>") == page.count(">LaTeX</a>") == page.count(">BibTeX</a>") == 2
+        assert page.count(">CSV</a>") == page.count(">LaTeX</a>") == 2 * page.count(">BibTeX</a>") == 4
 
     def test_each_table_says_how_it_was_made_from_its_own_records_alone(self, published):
         made = re.findall(r"Records: (\d+) records", table_page("response"))
@@ -67,6 +70,10 @@ class TestTablePage:
         first, *moved = [line for line in after.splitlines() if line.lstrip().startswith("- ")]
         assert first.startswith("- **2026-02-02**") and first.endswith("8 records: another seed.")
         assert "  - `kd` (short, cpu) from 84.00 (1) to 84.50 (2)" in moved
+
+    def test_beside_published_numbers_stand_verdicts_with_their_rules(self, published):
+        page = table_page("response").partition("tab-published-response-short-cpu-verdicts")[2]
+        assert "no verdict: " in page and "*cannot be told from the baseline*" in page
 
     def test_the_entry_to_cite_it_by_is_a_click_away(self, published):
         page = table_page("response")
@@ -96,20 +103,24 @@ class TestFrontTable:
     def shown(self, published, monkeypatch):
         told = {"student": {"value": 0.7, "citation": "si2023", "protocol": "theirs"}}
         monkeypatch.setattr(front, "beside", lambda block: (told, "si2023 Table 1"))
-        return front.first_table("response", "made-up")
+        return front.first_table("response", "made-up", Links({"kd": "executed/01_foundations"}))
 
     def test_the_longest_recipe_is_shown_and_leads_to_its_page(self, shown):
         assert "far from the surveys' setting" in shown
-        assert "{ref}`Intervals, notes, downloads <published-response>`" in shown
+        assert "{ref}`Intervals, rules, downloads <published-response>`" in shown
 
     def test_published_value_record_spread_and_verdict_stand_side_by_side(self, shown):
         assert "|  | published, si2023 Table 1 | our record | verdict |" in shown
         assert "| `student` | 70.00 | 80.5 ± 0.7 (2) |  |" in shown
-        assert "| `kd` | – | 84.5 ± 0.7 (2) | too few seeds |" in shown
+        kd = '<a href="executed/01_foundations.html#kd"><code>kd</code></a>'
+        assert f"| {kd} | – | 84.5 ± 0.7 (2) | no verdict |" in shown
+
+    def test_why_there_is_no_verdict_is_said_once(self, shown):
+        assert shown.count("No verdict: its records are of settings that the experiment no longer has.") == 1
 
     def test_without_records_there_is_the_map_alone(self, tmp_path):
         covered = types.SimpleNamespace(counts=lambda *chapters: (0, 1))
-        hero = front.front_parts(Project(clone(tmp_path)), covered, {}, {})["hero.md"]
+        hero = front.front_parts(Project(clone(tmp_path)), covered, {}, {}, Links({}))["hero.md"]
         assert "kd-alone" in hero and "tab-front" not in hero
 
     @pytest.mark.parametrize("name", front.SHOWN)

@@ -264,6 +264,11 @@ class TestPublishedValues:
         assert "Published a: {cite:t}`zhao2026`, CIFAR-100, last epoch." in table.notes
         assert "Published b: {cite:t}`zhao2022dkd`, best of 240." in table.notes
 
+    def test_one_source_of_all_is_cited_in_the_head(self, three_rows):
+        table = result_table(three_rows, published={key: PUBLISHED[key] for key in ("student", "kd")})
+        assert table.grid.header[-1] == "published by others, % {cite:p}`zhao2026`"
+        assert cells(table)["kd"][-1].split()[0] == "74.45" and "cite" not in cells(table)["kd"][-1]
+
     def test_ours_are_the_same_with_and_without_them(self, three_rows):
         ours, beside = (result_table(three_rows, published=values) for values in ({}, PUBLISHED))
         assert [line.summary for line in ours.lines] == [line.summary for line in beside.lines]

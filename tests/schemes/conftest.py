@@ -141,6 +141,7 @@ class Proof:
         for number, update in enumerate(stage.updates):
             before = {name: value.detach().clone() for name, value in weights.items()}
             run._carry_out(number, update, stage, batch)
+            run._move()
             found[update.name] = {
                 owner(name) for name, value in weights.items() if not torch.equal(value, before[name])
             }

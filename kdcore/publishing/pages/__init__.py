@@ -7,12 +7,15 @@ build; a page that has not changed is not rewritten.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from kdcore.publishing.addresses import repository
 from kdcore.publishing.pages.answers import Answers
 from kdcore.publishing.pages.behind import costs, said_behind
+from kdcore.publishing.pages.choose import choose_page, gains
 from kdcore.publishing.pages.coverage import coverage_page
 from kdcore.publishing.pages.errata import errata_parts
+from kdcore.publishing.pages.fits import fits_page, known_refusals
 from kdcore.publishing.pages.front import front_parts
 from kdcore.publishing.pages.glossary import glossary_page
 from kdcore.publishing.pages.implementations import implementations_page
@@ -25,6 +28,9 @@ from kdcore.publishing.pages.tables import table_pages
 from kdcore.publishing.project import PACKAGE, Project, digest, files_in, write_whole
 from kdcore.reporting.editions import methods_published
 
+if TYPE_CHECKING:
+    from kdcore.experiments.cost import Cost
+
 
 def generate(project: Project) -> None:
     """Write every generated page, and remove those that are no longer made; over at once where nothing changed."""
@@ -33,7 +39,7 @@ def generate(project: Project) -> None:
     stamp, now = project.build / "pages.sha256", state(project)
     if stamp.is_file() and stamp.read_text() == now and project.generated.is_dir():
         return
-    made = dict(pages(project, known_costs(project)))
+    made = dict(pages(project, known_costs(project), known_refusals()))
     for name, text in made.items():
         write_whole(project.generated / name, text)
     for path in files_in(project.generated, "*.*"):
@@ -51,16 +57,19 @@ def state(project: Project) -> str:
     return f"{digest(files, project.root)} {repository(project.root)}"
 
 
-def known_costs(project: Project) -> dict[str, str]:
+def known_costs(project: Project) -> dict[str, Cost]:
     """What a step costs with each loss of the catalogue."""
     from kdcore.catalogue import entries
 
     return costs(project, [entry.key for entry in entries() if entry.kind == "loss"])
 
 
-def pages(project: Project, known: Mapping[str, str] = {}) -> Iterator[tuple[str, str]]:
+def pages(
+    project: Project, known: Mapping[str, Cost] = {}, refused: Mapping[str, Mapping[str, str]] = {}
+) -> Iterator[tuple[str, str]]:
     """Name in ``book/generated`` and text of each."""
     from kdcore import catalogue, survey
+    from kdcore.catalogue.needs import needs
 
     rows, chapters, covered = catalogue.inventory(), catalogue.CHAPTERS, catalogue.coverage(project.root)
     state = {row.id: vars(row) for row in (*covered.rows, *covered.additions)}
@@ -76,13 +85,15 @@ def pages(project: Project, known: Mapping[str, str] = {}) -> Iterator[tuple[str
     yield "implementations.md", implementations_page(project.root / "tests" / "reference", links)
     yield "speed.md", speed_page(project.root / "benchmarks" / "losses.csv")
     yield "glossary.md", glossary_page(survey.glossary(), links)
+    yield "fits.md", fits_page(refused, links)
+    yield "choose.md", choose_page(answers, needs(), known, gains(project), chapters)
     about = said_behind(answers, methods_published(project.book / "records"), known)
     for name, page in api_pages(about=about).items():
         yield f"api/{name}", page
     tables = table_pages(project)
     for name, page in tables.items():
         yield name, page
-    for name, page in front_parts(project, covered, chapters, tables).items():
+    for name, page in front_parts(project, covered, chapters, tables, links).items():
         yield f"front/{name}", page
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from kdcore.publishing.pages.answers import Answers
 from kdcore.publishing.pages.reference import About, keys_by_name, page_of
 from kdcore.publishing.project import PACKAGE, Project, digest, sha256, write_whole
 
+if TYPE_CHECKING:
+    from kdcore.experiments.cost import Cost
 
-def said_behind(answers: Answers, published: Mapping[str, set[str]], costs: Mapping[str, str]) -> About:
+
+def said_behind(answers: Answers, published: Mapping[str, set[str]], costs: Mapping[str, Cost]) -> About:
     """From a full name to a paragraph; nothing where no row of the surveys or the additions rests on it."""
     names = keys_by_name(answers.made)
 
@@ -22,7 +27,7 @@ def said_behind(answers: Answers, published: Mapping[str, set[str]], costs: Mapp
 
 
 def paragraph(
-    key: str, answers: Answers, published: Mapping[str, set[str]], costs: Mapping[str, str], page: str
+    key: str, answers: Answers, published: Mapping[str, set[str]], costs: Mapping[str, Cost], page: str
 ) -> str:
     """One key: where it is told, who names it, how it is tested, where its numbers are, what it costs."""
     row, found = answers.rows[key], answers.row(key, page)
@@ -50,9 +55,11 @@ def plainly(place: str) -> str:
     return f"{text} {', '.join(said)}" if said else text
 
 
-def costs(project: Project, keys: Iterable[str]) -> dict[str, str]:
+def costs(project: Project, keys: Iterable[str]) -> dict[str, Cost]:
     """What a step with each costs on the quick pair; worked out once for each state of the code that it rests on."""
-    path = project.build / "costs.json"
+    from kdcore.experiments.cost import Cost
+
+    path = project.build / "step-costs.json"
     known = json.loads(path.read_text()) if path.is_file() else {}
     mark = sha256(digest([*PACKAGE.glob("*.py"), *(PACKAGE / "losses").rglob("*.py")], PACKAGE))
     found = {}
@@ -60,13 +67,14 @@ def costs(project: Project, keys: Iterable[str]) -> dict[str, str]:
         kept = known.get(key, [])
         found[key] = kept if kept[:1] == [mark] else [mark, cost(key)]
     write_whole(path, json.dumps(found, indent=1))
-    return {key: said for key, (_, said) in found.items() if said}
+    return {key: Cost(*numbers) for key, (_, numbers) in found.items() if numbers}
 
 
-def cost(key: str) -> str:
+def cost(key: str) -> tuple[float, int, int] | None:
+    """The numbers of a cost; None where the quick pair cannot serve the loss."""
     from kdcore.experiments.cost import cost_of
 
     try:
-        return str(cost_of(key))
+        return dataclasses.astuple(cost_of(key))
     except (ValueError, TypeError, RuntimeError):  # refused, or not made for the quick pair
-        return ""
+        return None

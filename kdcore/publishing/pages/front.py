@@ -3,39 +3,38 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kdcore.publishing.pages.links import COVERAGE, address
 from kdcore.publishing.pages.methods import GROUPS
-from kdcore.publishing.pages.tables import PROFILES, tables_of
+from kdcore.publishing.pages.tables import PROFILES, SHOWN, beside, judged, tables_of
 from kdcore.publishing.project import Project
+from kdcore.reporting.formatting import capital
 from kdcore.reporting.markup import Grid, escape
 
 if TYPE_CHECKING:
+    from kdcore.publishing.pages.links import Links
     from kdcore.reporting.tables import Line, ResultTable
+    from kdcore.reporting.verdicts import Verdict
 
-# Experiments whose table the front page shows, the first that has published records, each with the block of published
-# numbers that stands beside it.
-SHOWN = {"zhao2026-table2": "zhao2026-table2", "si2023-table1": "si2023-table1", "cifar10-first": "si2023-table1"}
-MOST = 10  # rows
-VERDICTS = {"above": "above the student", "below": "below the student", "no verdict": "too few seeds"}
+MOST = 18  # rows: more would push the doors off the first screen
 # Title, what is behind it, the document; a door whose document is not there is left out.
 DOORS = (
     ("Read", "Each section of the surveys: idea, mathematics, code, experiment.", "executed/01_foundations"),
     ("Use one loss", "A plain function in your own loop, a whole method in a few lines.", "use"),
-    ("Choose a loss", "What each is worth, and what it costs.", "choose"),
+    ("Choose a loss", "What each asks for, what it costs, where its numbers are.", "generated/choose"),
     ("Rerun", "One command, on a laptop or a GPU, resumed where it stopped.", "rerun"),
     ("Cite", "The software, or one edition of one table.", "cite"),
 )
 
 
 def front_parts(
-    project: Project, covered: Any, chapters: Mapping[str, Any], tables: Mapping[str, str]
+    project: Project, covered: Any, chapters: Mapping[str, Any], tables: Mapping[str, str], links: Links
 ) -> dict[str, str]:
     """File name to Markdown, included by ``book/index.md``."""
     name = next((name for name in SHOWN if f"tables/{name}.md" in tables), "")
-    shown = first_table(name, SHOWN[name]) if name else ""
+    shown = first_table(name, SHOWN[name], links) if name else ""
     return {
         "doors.md": doors(project),
         "state.md": state(project, covered, chapters),
@@ -54,7 +53,8 @@ def doors(project: Project) -> str:
     cards = [
         f":::{{grid-item-card}} {title}\n:link: /{document}\n:link-type: doc\n\n{said}\n:::"
         for title, said, document in DOORS
-        if any((project.book / f"{document}{suffix}").is_file() for suffix in (".md", ".ipynb"))
+        if document.startswith("generated/")
+        or any((project.book / f"{document}{suffix}").is_file() for suffix in (".md", ".ipynb"))
     ]
     options = (":gutter: 2", ":padding: 0", ":class-container: kd-doors")
     return "\n".join([f"::::{{grid}} 1 2 {len(cards)} {len(cards)}", *options, "", *cards, "::::", ""])
@@ -88,7 +88,8 @@ def chapter_map(project: Project, covered: Any, chapters: Mapping[str, Any]) -> 
         tiles = "".join(tile(project, covered, key, chapters[key]) for key in keys if key in chapters)
         rows.append(f'<li class="kd-nodes"><span class="kd-question">{question}</span>{tiles}</li>')
     every = '<a href="generated/map.html">Every method</a>'
-    caption = f'<p class="kd-map-title">The map: chapters, and how many of their rows are here. {every}</p>'
+    said = "The map: chapters, and how many of their rows are here; filled ones are written."
+    caption = f'<p class="kd-map-title">{said} {every}</p>'
     return f'{caption}\n<ul class="kd-front">{"".join(rows)}</ul>'
 
 
@@ -108,34 +109,38 @@ def tile(project: Project, covered: Any, key: str, chapter: Any) -> str:
 # ---------------------------------------------------------------- the table
 
 
-def first_table(name: str, block: str) -> str:
-    """Published value, our record, its spread, the verdict; intervals and notes stand on the table's own page."""
+def first_table(name: str, block: str, links: Links) -> str:
+    """Published value, our record, its spread, the verdict; intervals, rules and notes stand on the table's page."""
+    from kdcore.reporting.verdicts import by_row
+
     others, source = beside(block)
-    profile, _, table, _ = next(tables_of(name, published=others))
-    note = f"{PROFILES[profile]} {{ref}}`Intervals, notes, downloads <published-{name}>`."
-    caption = f"{table.title}: {table.metric.label}, edition {table.edition}"
-    grid = front_grid(table, source).markdown()
-    return f"~~~{{table}} {caption}\n:name: tab-front\n:class: kd-table\n\n{grid}\n~~~\n\n{note}\n"
+    profile, _, table, records = next(tables_of(name, published=others))
+    found = by_row(judged(table, records, others))
+    left = len(table.lines) - MOST
+    silent = reasons([found[one.key] for one in table.lines if one.values and one.key in found])
+    notes = [PROFILES[profile], *silent, *([f"{left} more rows stand on its page."] if left > 0 else [])]
+    caption = f"{table.title}: {table.metric.label}, %, mean ± deviation over seeds (n). Edition {table.edition}."
+    grid = front_grid(table, source, found, links).markdown()
+    more = f"{{ref}}`Intervals, rules, downloads <published-{name}>`."
+    return f"~~~{{table}} {caption}\n:name: tab-front\n:class: kd-table\n\n{grid}\n~~~\n\n{' '.join(notes)} {more}\n"
 
 
-def beside(block: str) -> tuple[dict[str, dict[str, Any]], str]:
-    """The published numbers of one source, as a table takes them, and where they were printed."""
-    from kdcore import survey
+def reasons(found: Sequence[Verdict]) -> list[str]:
+    """Why rows that were run have no verdict, each reason once."""
+    from kdcore.reporting.verdicts import NO_VERDICT
 
-    found = next(one for one in survey.published() if one["id"] == block)
-    numbers = {key: value["mean"] if isinstance(value, dict) else value for key, value in found["values"].items()}
-    numbers |= {"student": found["student"].get("accuracy"), "teacher": found["teacher"].get("accuracy")}
-    about = {"citation": found["source"].split()[0], "protocol": f"{found['source']}. {found['protocol']}"}
-    return {key: {"value": value / 100, **about} for key, value in numbers.items() if value}, found["source"]
+    silent = dict.fromkeys(one.because for one in found if one.labels == (NO_VERDICT,))
+    return [f"{capital(NO_VERDICT)}: {escape('; '.join(silent))}."] if silent else []
 
 
-def front_grid(table: ResultTable, source: str) -> Grid:
+def front_grid(table: ResultTable, source: str, found: Mapping[str, Verdict], links: Links) -> Grid:
     """The columns of the front page."""
     header = ("", f"published, {escape(source)}", "our record", "verdict")
-    return Grid(header, tuple(front_row(table, line) for line in table.lines[:MOST]), "lrrl")
+    return Grid(header, tuple(front_row(table, line, found, links) for line in table.lines[:MOST]), "lrrl")
 
 
-def front_row(table: ResultTable, line: Line) -> tuple[str, ...]:
+def front_row(table: ResultTable, line: Line, found: Mapping[str, Verdict], links: Links) -> tuple[str, ...]:
+    name = links.code(line.key, "index") if links.told(line.key) else table.label(line.key)
     published = "; ".join(f"{table.metric.scale * one.value:.2f}" for one in line.published)
-    said = "" if line.is_teacher or line.key == table.reference else VERDICTS.get(line.word, line.word)
-    return table.label(line.key), published or "–", table.value_text(line.key) if line.values else line.status, said
+    said = found[line.key].text if line.key in found else ""
+    return name, published or "–", table.value_text(line.key) if line.values else line.status, said

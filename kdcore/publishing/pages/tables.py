@@ -14,6 +14,7 @@ from kdcore.reporting.selection import device_of
 
 if TYPE_CHECKING:
     from kdcore.reporting.tables import ResultTable
+    from kdcore.reporting.verdicts import Verdict
 
 # What a reader has to know before reading a number of that profile.
 PROFILES = {
@@ -22,6 +23,8 @@ PROFILES = {
     "short": "A short recipe, a few epochs: all images and the last epoch, but far from the surveys' setting.",
     "paper": "The surveys' own setting.",
 }
+# Experiments beside whose records a block of published numbers stands; the front page shows the first that has records.
+SHOWN = {"zhao2026-table2": "zhao2026-table2", "si2023-table1": "si2023-table1", "cifar10-first": "si2023-table1"}
 INTRODUCTION = """\
 Each table here is regenerated from committed records, one line a run, and names the edition of those records.
 Beside it stand its numbers as CSV and JSON, LaTeX for a paper, and the entry to cite it by; under it, what moved from
@@ -35,7 +38,7 @@ EMPTY = "Nothing has been published yet: `kdcore records publish EXPERIMENT` put
 
 def table_pages(project: Project) -> dict[str, str]:
     """File name to Markdown; ``tables.md`` lists the others."""
-    names = sorted(path.stem for path in (project.book / "records").glob("*.jsonl") if ".editions" not in path.name)
+    names = published_names(project)
     pages = {f"tables/{name}.md": table_page(name) for name in names}
     items = "\n".join(f"- {{ref}}`published-{name}`" for name in names)
     told = re.sub(r"^## ", "### ", changelog({name: published_editions(name).entries for name in names}), flags=re.M)
@@ -44,17 +47,59 @@ def table_pages(project: Project) -> dict[str, str]:
     return pages
 
 
+def published_names(project: Project) -> list[str]:
+    """Experiments with committed records."""
+    return sorted(path.stem for path in (project.book / "records").glob("*.jsonl") if ".editions" not in path.name)
+
+
 def table_page(name: str) -> str:
     """Every table of one experiment, one a profile and kind of device."""
     from kdcore.experiments import get
 
-    head = f"(published-{name})=\n# {get(name).title}\n\nExperiment `{name}`.\n"
-    parts = []
-    for profile, device, table, records in tables_of(name):
+    about = get(name)
+    head = f"(published-{name})=\n# {about.title}\n\nExperiment `{name}`.\n"
+    own = name not in SHOWN or any(row.published for row in about.rows)
+    parts, others = [], None if own else beside(SHOWN[name])[0]
+    for profile, device, table, records in tables_of(name, published=others):
         made = provenance(records)._repr_mimebundle_()["text/markdown"]
         shown = table._repr_mimebundle_()["text/markdown"]
-        parts.append(f"## Profile {profile}, {device}\n\n{PROFILES[profile]}\n\n{shown}\n\n{made}\n")
+        told = f"## Profile {profile}, {device} {{zh}}`配置`\n\n{PROFILES[profile]}\n\n{shown}\n\n{made}\n"
+        parts.append(f"{told}\n{verdicts_of(table, records, others)}")
     return "\n".join([head, *parts, editions_of(name)])
+
+
+def judged(table: ResultTable, records: list[Any], published: Mapping[str, Any] | None) -> tuple[Verdict, ...]:
+    """A verdict for each row of a table, and for each number that stands beside it."""
+    from kdcore.experiments import get
+    from kdcore.reporting.verdicts import verdicts
+
+    about = {"profile": table.profile, "device": table.device, "published": published}
+    return verdicts(records, get(table.experiment), metric=table.metric.key, **about)
+
+
+def verdicts_of(table: ResultTable, records: list[Any], published: Mapping[str, Any] | None) -> str:
+    """What may be said of each published number, with the rules; nothing where there is none beside ours."""
+    if not any(line.published for line in table.lines if line.values):
+        return ""
+    from kdcore.reporting.verdicts import verdict_table
+
+    about = {"caption": "What these records say of the published numbers.", "name": f"{table.name}-verdicts"}
+    return verdict_table(judged(table, records, published), table, **about)._repr_mimebundle_()["text/markdown"] + "\n"
+
+
+def beside(block: str) -> tuple[dict[str, dict[str, Any]], str]:
+    """The published numbers of one source, as a table takes them, and where they were printed."""
+    from kdcore import survey
+
+    found = next(one for one in survey.published() if one["id"] == block)
+    numbers = {key: value["mean"] if isinstance(value, dict) else value for key, value in found["values"].items()}
+    numbers |= {"student": found["student"].get("accuracy"), "teacher": found["teacher"].get("accuracy")}
+    about = {
+        "citation": found["source"].split()[0],
+        "protocol": f"{found['source']}. {found['protocol'].rstrip('.')}",
+        "selection": found["selection"] if found["selection"] in ("last", "best") else "unknown",
+    }
+    return {key: {"value": value / 100, **about} for key, value in numbers.items() if value}, found["source"]
 
 
 def editions_of(name: str) -> str:

@@ -4,6 +4,7 @@ Every function returns a `Figure`, which shows itself in a notebook and becomes 
 Matplotlib is imported when the first one is drawn.
 """
 
+from kdcore.reporting.figures.benchmarks import pareto, selection_effect
 from kdcore.reporting.figures.drawing import Figure, render
 from kdcore.reporting.figures.grids import maps
 from kdcore.reporting.figures.knowledge import point_line_plane
@@ -29,9 +30,11 @@ __all__ = [
     "maps",
     "method_map",
     "negative_mass",
+    "pareto",
     "point_line_plane",
     "reliability",
     "render",
     "scatter",
+    "selection_effect",
     "weight_per_sample",
 ]

@@ -16,6 +16,7 @@ from kdcore.reporting.tables.library import known, outdated_parts, teachers_of, 
 from kdcore.reporting.tables.lines import (
     TEACHER,
     Line,
+    Method,
     Noise,
     Published,
     compared,
@@ -47,7 +48,7 @@ def result_table(
     outdated: Outdated | None = None,
     problems: Iterable[str] | None = None,
     level: float = 0.95,
-    method: Literal["t", "bootstrap"] = "t",
+    method: Method = "t",
     title: str = "",
     name: str = "",
     labels: Mapping[str, str] | None = None,
@@ -74,7 +75,9 @@ def result_table(
             only such records is shown, marked, and not compared.
         problems: what the store could not read, to be named; the records' own ``problems`` where None.
         level: of intervals and tests.
-        method: of intervals, see `kdcore.reporting.statistics.paired_difference`.
+        method: of intervals: ``t`` or ``bootstrap`` as in `kdcore.reporting.statistics.paired_difference`, from each
+            pair of rows alone; ``pooled`` for a t interval whose spread is that of all rows
+            (`kdcore.reporting.blocks.residual`), for many rows of few seeds.
         title: of the caption; the experiment's where empty.
         name: label for ``{numref}``; ``tab-<experiment>`` where empty.
         labels: row to the name that is shown.
@@ -101,8 +104,9 @@ def result_table(
     taught_by = teachers_of(records, about) if teacher is None else teacher
     lines = _lines(_teacher(taught_by, choice) | selection.rows, list(own), rows, published, metric)
     _check_best(which, lines)
-    lines, kind = compared(ordered(lines, reference), reference, level=level, method=method), metric_of(metric)
-    seen, keys = noise(lines, level=level), {one.key for one in lines}
+    lines, kind = ordered(lines, reference), metric_of(metric)
+    seen, keys = noise(lines, level=level, method=method), {one.key for one in lines}
+    lines = compared(lines, reference, level=level, method=method, noise=seen)
     # A teacher from another experiment is no part of this edition: it stands behind its students' hashes.
     shown = [record for name, row in selection.rows.items() if name in keys for record in row.records]
     unread = getattr(records, "problems", ()) if problems is None else problems
@@ -150,7 +154,8 @@ def _place(key: str, own: Sequence[str]) -> int:
 
 
 def _check_best(which: str, lines: Sequence[Line]) -> None:
-    if which == "best" and not any("best" in one.protocol for line in lines for one in line.published):
+    others = [one for line in lines for one in line.published]
+    if which == "best" and not any(one.selection == "best" or "best" in one.protocol for one in others):
         raise ValueError("best epochs are shown only beside published numbers whose protocol says best")
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from kdcore.reporting import statistics
+from kdcore.reporting.blocks import residual
 from kdcore.reporting.formatting import listed, seeds_text
 from kdcore.reporting.metrics import Metric
 from kdcore.reporting.selection import Row
-from kdcore.reporting.statistics import FEWEST, Paired, Pooled, Summary, Word
+from kdcore.reporting.statistics import FEWEST, Paired, Pooled, Seeds, Summary, Word
 
+Method = Literal["t", "bootstrap", "pooled"]
 Status = Literal["done", "partly failed", "failed", "not run"]
 TEACHER = "teacher"
 
@@ -24,12 +27,18 @@ class Published(NamedTuple):
         citation: key of the bibliography.
         protocol: how they measured: data, pair, which epoch, how many runs.
         std: as they printed it.
+        selection: which epoch it is of: ``last``, ``best`` of all epochs by the test set, or ``unknown``.
+        runs: of which it is the mean; None where they do not say.
+        baseline: their own student without a teacher; None where it stands in the table as the reference's number.
     """
 
     value: float
     citation: str
     protocol: str
     std: float | None = None
+    selection: Literal["last", "best", "unknown"] = "unknown"
+    runs: int | None = None
+    baseline: float | None = None
 
     @property
     def source(self) -> tuple[str, str]:
@@ -55,6 +64,8 @@ def published_of(found: Any, metric: str) -> tuple[Published, ...]:
             return published_of(found.get(metric), metric)
         if not (found.get("citation") and found.get("protocol")):
             raise ValueError(f"a published number needs its citation and protocol, got {dict(found)}")
+        if found.get("selection", "unknown") not in ("last", "best", "unknown"):
+            raise ValueError(f"selection must be 'last', 'best' or 'unknown', got {found['selection']!r}")
         return (Published(**found),)
     return tuple(one for part in found for one in published_of(part, metric))
 
@@ -112,16 +123,17 @@ def ordered(lines: Iterable[Line], reference: str) -> list[Line]:
     return sorted(lines, key=lambda line: 0 if line.is_teacher else 1 if line.key == reference else 2)
 
 
-def compared(lines: Sequence[Line], reference: str, *, level: float, method: Literal["t", "bootstrap"]) -> list[Line]:
+def compared(lines: Sequence[Line], reference: str, *, level: float, method: Method, noise: Noise) -> list[Line]:
     """Each line with its paired difference to the reference and what may be said of it.
 
     A row of which a seed failed gets no verdict: the seeds that are left were not left by chance.
     """
+    compare = comparison(level, method, noise)
     base = next((line for line in lines if line.key == reference and line.values and not line.stale), None)
     if base is None:
         return list(lines)
     pairs = {
-        line.key: statistics.paired_difference(line.values, base.values, level=level, method=method)
+        line.key: compare(line.values, base.values)
         for line in lines
         if line.values and not (line.is_teacher or line.stale or line is base)
     }
@@ -148,22 +160,38 @@ class Noise(NamedTuple):
         seeds: seeds of the row with the fewest, among those with at least two.
         gap: the smallest true gap between two rows that these seeds find with 80 % power.
         groups: rows that are not told apart.
+        residual: the spread that is left of a value when row and seed are taken out, all rows together.
+        shared: whether gap and groups rest on `residual`, since all rows have the same seeds.
     """
 
     pooled: Pooled | None = None
     seeds: int = 0
     gap: float | None = None
     groups: tuple[tuple[str, ...], ...] = ()
+    residual: Pooled | None = None
+    shared: bool = False
 
 
-def noise(lines: Sequence[Line], *, level: float) -> Noise:
-    groups = {line.key: list(line.values.values()) for line in _students(lines) if len(line.values) > 1}
-    pooled = statistics.pool(groups)
+def noise(lines: Sequence[Line], *, level: float, method: Method = "t") -> Noise:
+    """Gap and groups rest on the spread over seeds, or for ``pooled`` on what row and seed leave of it."""
+    taking = {line.key: line.values for line in _students(lines) if len(line.values) > 1}
+    groups = {key: list(values.values()) for key, values in taking.items()}
+    pooled, left = statistics.pool(groups), residual({line.key: line.values for line in _students(lines)})
     if pooled is None:
         return Noise()
-    seeds = min(map(len, groups.values()))
-    gap = statistics.smallest_gap(pooled.std, seeds, pooled.freedom, level=level)
-    return Noise(pooled, seeds, gap, tuple(statistics.ties(groups, level=level)))
+    seeds, same = min(map(len, groups.values())), len({frozenset(values) for values in taking.values()}) == 1
+    shared = method == "pooled" and left is not None and same
+    basis = left if shared else pooled
+    gap = statistics.smallest_gap(basis.std, seeds, basis.freedom, level=level)
+    tied = statistics.ties(groups, level=level, pooled=left if shared else None)
+    return Noise(pooled, seeds, gap, tuple(tied), left, shared)
+
+
+def comparison(level: float, method: Method, noise: Noise) -> Callable[[Seeds, Seeds], Paired]:
+    """How two rows of a table are compared; ``pooled`` is ``t`` where there is no common spread."""
+    if method == "pooled":
+        return partial(statistics.paired_difference, level=level, pooled=noise.residual)
+    return partial(statistics.paired_difference, level=level, method=method)
 
 
 def with_best(lines: Sequence[Line], metric: Metric, noise: Noise) -> list[Line]:

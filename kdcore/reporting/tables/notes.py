@@ -32,13 +32,22 @@ def _comparison(table: ResultTable) -> Iterator[str]:
     if not pairs and not any(line.key == table.reference and line.values for line in table.lines):
         yield f"The reference {reference} has no finished run, so nothing is compared."
     if any(line.difference.low is not None for line in pairs):
-        kind = "t" if table.method == "t" else "bootstrap"
-        yield f"Differences are paired over seeds, with {100 * table.level:g} % {kind} intervals."
+        kind = "bootstrap" if table.method == "bootstrap" else "t"
+        yield f"Differences are paired over seeds, with {100 * table.level:g} % {kind} intervals{_common(table)}."
     if any(line.word in ("above", "below") for line in pairs):
         tests = sum(line.p is not None for line in pairs)
         yield f"† differs from {reference} after Holm's correction for {tests} comparisons."
     if any(line.word == "no verdict" and len(line.difference.seeds) < FEWEST for line in pairs):
         yield "With fewer than three paired seeds no row is called better."
+
+
+def _common(table: ResultTable) -> str:
+    """The spread behind intervals that all rows share."""
+    left = table.noise.residual
+    if table.method != "pooled" or left is None:
+        return ""
+    spread = f"{table.metric.show(left.std, table.decimals)} {table.metric.gap}".strip()
+    return f" from one spread of all rows about row and seed ({spread}, {left.freedom} degrees of freedom)"
 
 
 def _without_interval(table: ResultTable) -> Iterator[str]:
@@ -63,21 +72,22 @@ def _rows(table: ResultTable, keys: Iterable[str]) -> str:
 
 
 def _noise(table: ResultTable) -> Iterator[str]:
-    pooled = table.noise.pooled
+    pooled = table.noise.residual if table.noise.shared else table.noise.pooled
     if pooled is None:
         if any(line.values and not line.is_teacher for line in table.lines):
             yield "The seeds show no spread, so no smallest detectable gap can be given."
         return
     spread = f"{table.metric.show(pooled.std, table.decimals)} {table.metric.gap}".strip()
+    how = "of all rows about row and seed" if table.noise.shared else "pooled over rows"
     still = f" ({_rows(table, pooled.still)} without spread left out)" if pooled.still else ""
     yield (
         f"Smallest true gap between two rows that {table.noise.seeds} seeds find with 80 % power: {table.gap_text()} "
-        f"(spread {spread}, pooled over rows{still}, {pooled.freedom} degrees of freedom)."
+        f"(spread {spread}, {how}{still}, {pooled.freedom} degrees of freedom)."
     )
 
 
 def _ties(table: ResultTable) -> Iterator[str]:
-    test = f"Tukey, {100 * (1 - table.level):g} %"
+    test = f"Tukey, {100 * (1 - table.level):g} %" + (", on the same seeds" if table.noise.shared else "")
     groups = [group for group in table.noise.groups if len(group) > 1]
     if groups:
         yield f"Not told apart by these seeds ({test}): {'; '.join(_rows(table, group) for group in groups)}."

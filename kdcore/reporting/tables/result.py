@@ -16,8 +16,8 @@ from kdcore.reporting.markup import Grid, code, escape, to_plain
 from kdcore.reporting.metrics import Metric
 from kdcore.reporting.provenance import command
 from kdcore.reporting.selection import WHICH, Selection
-from kdcore.reporting.statistics import Paired, paired_difference
-from kdcore.reporting.tables.lines import Line, Noise
+from kdcore.reporting.statistics import Paired
+from kdcore.reporting.tables.lines import Line, Method, Noise, comparison
 from kdcore.reporting.tables.notes import notes_under, protocols_of
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class ResultTable:
     selection: Selection
     left_out: tuple[str, ...] = ()
     level: float = 0.95
-    method: str = "t"
+    method: Method = "t"
     name: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     decimals: int | None = None
@@ -85,7 +85,7 @@ class ResultTable:
             header.append(f"difference to {self.label(self.reference)}{gap} [{100 * self.level:g} % interval]")
             columns.append(self._difference)
         if any(line.published for line in self.lines):
-            header.append(f"published by others{unit}")
+            header.append(f"published by others{unit}{self._cited}")
             columns.append(self._published)
         rows = tuple(tuple(cell(line) for cell in columns) for line in self.lines)
         return Grid(tuple(header), rows, "l" + "r" * (len(header) - 1))
@@ -116,13 +116,18 @@ class ResultTable:
         interval = "no interval" if pair.low is None else f"{show(pair.low)}, {show(pair.high)}"
         return f"{show(pair.mean)} [{interval}]"
 
+    @cached_property
+    def _cited(self) -> str:
+        """The citation of all published numbers, for the head of their column; empty where there are several."""
+        keys = {one.citation for line in self.lines for one in line.published}
+        return f" {{cite:p}}`{keys.pop()}`" if len(keys) == 1 else ""
+
     def _published(self, line: Line) -> str:
         cells, marks = [], protocols_of(self)
         for one in line.published:
             spread = "" if one.std is None else f" ± {shortest(self.metric.scale * one.std)}"
-            cells.append(
-                f"{shortest(self.metric.scale * one.value)}{spread} {{cite:p}}`{one.citation}`{marks[one.source]}"
-            )
+            cited = "" if self._cited else f" {{cite:p}}`{one.citation}`"
+            cells.append(f"{shortest(self.metric.scale * one.value)}{spread}{cited}{marks[one.source]}")
         return "; ".join(cells) or NONE
 
     @cached_property
@@ -194,7 +199,7 @@ class ResultTable:
     def between(self, row: str, other: str) -> Paired:
         """The paired difference of any two rows, uncorrected: one comparison that was planned beforehand."""
         one, two = self._line(row), self._line(other)
-        return paired_difference(one.values, two.values, level=self.level, method=self.method)
+        return comparison(self.level, self.method, self.noise)(one.values, two.values)
 
     def value_text(self, row: str) -> str:
         """As the table shows it: ``94.5 ± 0.7 (5)``."""

@@ -77,7 +77,7 @@ class SeqLevelKD(Scheme):
             raise Refusal(f"choose must be 'likeliest' or 'closest', got {choose!r}")
         if prompt >= data.inputs.shape[1]:
             raise Refusal(f"prompt must be shorter than a text of {data.inputs.shape[1]}, got {prompt}")
-        if bool((data.targets < 0).any()):
+        if not data.targets.is_meta and bool((data.targets < 0).any()):
             raise Refusal("texts must fill their windows, and some targets of these data are padding")
         self.student, self.outside = student, (teacher.eval().requires_grad_(False),)
         self.choose, self.beams, self.prompt, self.end = choose, beams, prompt, end

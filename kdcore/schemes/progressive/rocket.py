@@ -94,6 +94,8 @@ class RocketLaunching(Scheme):
         if not 1 <= shared <= len(features):
             raise Refusal(f"shared must lie in 1 .. {len(features)}, stages of the student, got {shared}")
         shape = tuple(features[shared - 1].shape[1:])
+        if len(shape) != 3:
+            raise Refusal(f"the shared stages must end in a map (channels, height, width), got {shape}")
         network = bench.network("booster", booster)
         upper = seeded(lambda: Booster(network, shared, shape, sample), bench.seed, "init", "bridge")
         return cls(bench.network("student"), upper, **settings).to(bench.data.device)

@@ -117,3 +117,8 @@ class TestPAD:
     def test_method_refuses_what_it_cannot_serve(self, pair, settings, says):
         with pytest.raises(Refusal, match=says):
             PAD.build(setting(Outputs(pair[0]), Outputs(pair[1])), **settings)
+
+    def test_method_refuses_answers_word_by_word(self):
+        said = Outputs(torch.zeros(2, 7, 5), embedding=torch.zeros(2, 7, 4))
+        with pytest.raises(Refusal, match="pad matches one vector an example, and these networks answer word by word"):
+            PAD.build(setting(said, said))

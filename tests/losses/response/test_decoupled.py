@@ -51,6 +51,12 @@ class TestDKD:
             value = dkd_loss(standardise(student), standardise(teacher), targets, **known["settings"])
             assert found(value, student, known["gradient_at"]) == pytest.approx(theirs(known), rel=1e-6)
 
+    def test_with_normkd_it_agrees_with_those_authors_code(self, case, asked, reference, found, theirs):
+        settings = {entry.key: entry.settings for entry in ENTRIES}["normkd-dkd"]
+        for known in reference("normkd-dkd"):
+            (term,) = DKD(**settings | known["settings"]).losses(*asked(*case)).values()
+            assert found(term.value, case[0], known["gradient_at"]) == pytest.approx(theirs(known), rel=1e-6)
+
     def test_parts_add_up_to_distillation(self, case):
         student, teacher, targets = case
         whole = kd_loss(student, teacher, temperature=1.0, reduction="none")

@@ -8,7 +8,7 @@ import torch
 
 from kdcore.losses import ce_ground_truth_loss, kd_loss, mlkd_loss
 from kdcore.losses.response.levels import ENTRIES, MLKD, share_of_unsure
-from kdcore.types import Refusal
+from kdcore.types import Outputs, Refusal, Setting
 
 LEVELS = ("instance", "batch", "class")
 
@@ -155,3 +155,8 @@ class TestMLKD:
     def test_method_refuses_settings_out_of_range(self, settings, says):
         with pytest.raises(Refusal, match=says):
             MLKD(**settings)
+
+    def test_method_refuses_answers_word_by_word(self):
+        said = Outputs(torch.zeros(2, 7, 5))
+        with pytest.raises(Refusal, match="mlkd compares one answer an example, and these networks answer word by"):
+            MLKD.build(Setting(said, said, 5, 10, torch.nn.Identity()))

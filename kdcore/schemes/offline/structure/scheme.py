@@ -43,10 +43,7 @@ class StructureCompilation(Scheme):
 
     def __init__(self, structured: nn.Module, student: nn.Module, data: Data):
         super().__init__()
-        if UNLABELLED not in data.splits:
-            raise Refusal(f"structure compilation needs a split '{UNLABELLED}', the data has {_listed(data)}")
-        if not isinstance(data.task, SequenceLabelling):
-            raise Refusal(f"structure compilation labels sequences, the data's task is {type(data.task).__name__}")
+        _refuse_other_tasks(data)
         self.structured, self.student = structured, student
         self.register_buffer("labels", torch.zeros_like(data.splits[UNLABELLED].targets))
 
@@ -54,6 +51,7 @@ class StructureCompilation(Scheme):
     def build(cls, bench: Any, *, window: int = 3, pairs: bool = True) -> Self:
         """From a bench whose data are sequences of numbered words."""
         data = bench.data
+        _refuse_other_tasks(data)
         parts = [data, *data.splits.values()]
         words = 1 + max(int(part.inputs.max()) for part in parts)
         structured, student = (
@@ -87,6 +85,13 @@ class StructureCompilation(Scheme):
 
     def delivers(self) -> dict[str, nn.Module]:
         return {"student": self.student, "structured": self.structured}
+
+
+def _refuse_other_tasks(data: Data) -> None:
+    if not isinstance(data.task, SequenceLabelling):
+        raise Refusal(f"structure compilation labels sequences, the data's task is {type(data.task).__name__}")
+    if UNLABELLED not in data.splits:
+        raise Refusal(f"structure compilation needs a split '{UNLABELLED}', the data has {_listed(data)}")
 
 
 def _listed(data: Data) -> str:

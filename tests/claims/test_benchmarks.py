@@ -1,0 +1,138 @@
+"""The rules can give every verdict; what their experiments need is there."""
+
+import pytest
+
+from kdcore.claims.benchmarks import (
+    ALL_BETWEEN,
+    ANSWERS_BACK,
+    FUSION_BEST,
+    ONLINE_BEST,
+    RELATIONS_BEST,
+    SI2023_CONCLUSIONS,
+    STRUCTURE_BEST,
+    ZHAO2026_OBSERVATIONS,
+)
+
+SI2023 = {
+    "teacher": 0.97,
+    "student": 0.90,
+    **dict.fromkeys(("kd", "crd", "takd"), 0.92),
+    **dict.fromkeys(("at", "afds", "fsp"), 0.925),
+    **dict.fromkeys(("rkd", "irg", "sp"), 0.935),
+    **dict.fromkeys(("dml", "one", "okddip"), 0.95),
+}
+ZHAO2026 = {
+    "teacher": 0.80,
+    "student": 0.71,
+    **dict.fromkeys(("fitnet-joint", "at"), 0.73),
+    **dict.fromkeys(("sp", "crd"), 0.75),
+    "kd": 0.745,
+    **dict.fromkeys(("dkd", "normkd"), 0.77),
+    "crld": 0.79,
+    "crld-all-steps": 0.795,
+}
+
+
+def made(records, means, seeds=5, scatter=0.001, **changes) -> list:
+    rows = {**means, **{row.replace("_", "-"): mean for row, mean in changes.items()}}
+    return [one for row, mean in rows.items() for one in records.accuracy(row, mean, scatter=scatter, seeds=seeds)]
+
+
+class TestAllBetween:
+    @pytest.mark.parametrize(
+        ("said", "numbers"),
+        [
+            ("supported", {}),
+            ("contradicted", {"fsp": 0.88}),
+            ("contradicted", {"okddip": 0.99}),
+            ("undecided", {"kd": 0.90}),
+            ("undecided", {"okddip": 0.97}),
+            ("undecided", {"seeds": 2}),
+        ],
+    )
+    def test_every_verdict_can_be_given(self, records, said, numbers):
+        assert ALL_BETWEEN.verdict(made(records, SI2023, **numbers)).word == said
+
+    def test_says_the_worst_row_and_the_one_nearest_to_the_teacher(self, records):
+        because = ALL_BETWEEN.rule(made(records, SI2023, fsp=0.91)).because
+        assert "12 of 12 rows" in because and "fsp by +1.0 points" in because and "by +2.0 points" in because
+
+
+class TestOnlineBest:
+    @pytest.mark.parametrize(
+        ("said", "numbers"),
+        [
+            ("supported", {}),
+            ("contradicted", {"sp": 0.965}),
+            ("contradicted", {"kd": 0.99, "crd": 0.99, "takd": 0.99}),
+            ("undecided", {"sp": 0.95}),
+            ("undecided", {"seeds": 2}),
+        ],
+    )
+    def test_every_verdict_can_be_given(self, records, said, numbers):
+        assert ONLINE_BEST.verdict(made(records, SI2023, **numbers)).word == said
+
+    def test_another_form_of_okddip_is_no_rival(self, records):
+        assert ONLINE_BEST.verdict(made(records, SI2023, okddip_networks=0.96)).word == "supported"
+
+
+class TestStructureBest:
+    @pytest.mark.parametrize(
+        ("said", "numbers"), [("supported", {}), ("contradicted", {"rkd": 0.88}), ("undecided", {"sp": 0.905})]
+    )
+    def test_every_verdict_can_be_given(self, records, said, numbers):
+        assert STRUCTURE_BEST.verdict(made(records, SI2023, **numbers)).word == said
+
+
+class TestSI2023Conclusions:
+    @pytest.mark.parametrize(
+        ("said", "numbers"),
+        [("supported", {}), ("contradicted", {"rkd": 0.88}), ("undecided", {"sp": 0.95}), ("undecided", {"seeds": 2})],
+    )
+    def test_every_verdict_can_be_given(self, records, said, numbers):
+        assert SI2023_CONCLUSIONS.verdict(made(records, SI2023, **numbers)).word == said
+
+    def test_tells_each_of_the_three(self, records):
+        because = SI2023_CONCLUSIONS.rule(made(records, SI2023, sp=0.95)).because
+        assert [word in because for word in ("(1) supported", "(2) undecided", "(3) supported")] == [True] * 3
+
+    def test_the_rules_read_rows_that_the_experiment_has(self):
+        assert set(SI2023) <= {row.key for row in SI2023_CONCLUSIONS.experiment.rows}
+
+
+class TestRelationsBest:
+    @pytest.mark.parametrize(
+        ("said", "numbers"), [("supported", {}), ("contradicted", {"sp": 0.70}), ("undecided", {"sp": 0.71})]
+    )
+    def test_every_verdict_can_be_given(self, records, said, numbers):
+        assert RELATIONS_BEST.verdict(made(records, ZHAO2026, **numbers)).word == said
+
+
+class TestAnswersBack:
+    @pytest.mark.parametrize(
+        ("said", "numbers"), [("supported", {}), ("contradicted", {"normkd": 0.73}), ("undecided", {"dkd": 0.745})]
+    )
+    def test_every_verdict_can_be_given(self, records, said, numbers):
+        assert ANSWERS_BACK.verdict(made(records, ZHAO2026, **numbers)).word == said
+
+
+class TestFusionBest:
+    @pytest.mark.parametrize(
+        ("said", "numbers"), [("supported", {}), ("contradicted", {"dkd": 0.795}), ("undecided", {"dkd": 0.79})]
+    )
+    def test_every_verdict_can_be_given(self, records, said, numbers):
+        assert FUSION_BEST.verdict(made(records, ZHAO2026, **numbers)).word == said
+
+    def test_the_same_method_with_all_steps_is_no_rival(self, records):
+        assert FUSION_BEST.verdict(made(records, ZHAO2026, crld_all_steps=0.80)).word == "supported"
+
+
+class TestZhao2026Observations:
+    @pytest.mark.parametrize(
+        ("said", "numbers"), [("supported", {}), ("contradicted", {"sp": 0.70}), ("undecided", {"dkd": 0.79})]
+    )
+    def test_every_verdict_can_be_given(self, records, said, numbers):
+        assert ZHAO2026_OBSERVATIONS.verdict(made(records, ZHAO2026, **numbers)).word == said
+
+    def test_the_rules_read_rows_that_the_experiment_has(self):
+        assert set(ZHAO2026) <= {row.key for row in ZHAO2026_OBSERVATIONS.experiment.rows}

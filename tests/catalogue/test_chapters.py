@@ -10,7 +10,7 @@ class TestChapters:
     def test_there_are_25_each_with_a_notebook_of_its_own(self):
         assert len(CHAPTERS) == 25
         numbers = [re.fullmatch(r"notebooks/(\d\d)_\w+\.ipynb", told.notebook)[1] for told in CHAPTERS.values()]
-        others = [number for key, number in zip(CHAPTERS, numbers) if key != "benchmarks"]  # told in notebooks of tables
+        others = [number for key, number in zip(CHAPTERS, numbers) if key != "benchmarks"]  # told beside its tables
         places = [f"{number:02d}" for number, key in enumerate(CHAPTERS, 1) if key != "benchmarks"]
         assert others == places
 

@@ -38,7 +38,8 @@ WRONG = [
     (("train", *SMOKE, "--data", "digit"), "unknown data set 'digit', expected one of digits", "digits"),
     (("train", *SMOKE, "--method", "fitnett"), "unknown method 'fitnett'", "fitnet"),
     (("train", *SMOKE, "--student", "digits-studnt"), "'digits-studnt'", "digits-student"),
-    (("train", *SMOKE, "--method", "kd", "--teacher", "resnet56"), "unknown teacher 'resnet56'", "resnet56-a-cifar10"),
+    (("train", *SMOKE, "--method", "kd", "--teacher", "resnet56"), "teacher resnet56 has no weights", "--steps"),
+    (("train", *SMOKE, "--method", "kd", "--teacher", "resnt56"), "unknown teacher 'resnt56'", "resnet56"),
     (("train", *SMOKE, "--teacher", "digits-teacher"), "teacher digits-teacher needs a --method to learn by", ""),
     (("train", *SMOKE, "--steps", "many"), "Invalid value for '--steps'", ""),
     (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -36,8 +37,10 @@ def records(store: Path, experiment: str = "response") -> dict[str, Record]:
 
 def made(*processes: subprocess.Popen[str]) -> list[str]:
     """What processes say that they recorded, one line a run."""
-    said = [line for process in processes for line in process.communicate()[1].splitlines()]
-    return [line.partition(" (")[0] for line in said if ", seed " in line and ": accuracy" in line]
+    told = re.compile(
+        r"[\w-]+: [\w+-]+, seed \d+: accuracy [\d.]+, cross_entropy [\d.]+"
+    )  # lines may run into each other
+    return [line for process in processes for line in told.findall(process.communicate()[1])]
 
 
 def ended(process: subprocess.Popen[str]) -> int:
@@ -102,14 +105,16 @@ class TestKilled:
 TABLE = ("si2023-table1", "--profile", "smoke", "--seeds", "0")
 
 
+@pytest.fixture(scope="module")
+def in_peace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the table, undisturbed."""
+    folder = tmp_path_factory.mktemp("table")
+    assert ended(start(*TABLE, store=folder)) == 0
+    return folder
+
+
 class TestTable:
     """A survey's table as a reader asks for it, its teachers and assistants included."""
-
-    @pytest.fixture(scope="class")
-    def in_peace(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        folder = tmp_path_factory.mktemp("table")
-        assert ended(start(*TABLE, store=folder)) == 0
-        return folder
 
     @staticmethod
     def everything(store: Path) -> dict[str, Record]:

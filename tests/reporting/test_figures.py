@@ -38,7 +38,7 @@ def heights(panel):
 DRAWN = [
     "answers", "answer_with_and_without_target", "gradient_per_logit", "curves", "against_temperature", "negative_mass",
     "dot_plot", "learning_curves", "reliability", "point_line_plane", "scatter", "weight_per_sample", "histogram",
-    "method_map", "maps",
+    "method_map", "maps", "pareto", "selection_effect",
 ]  # fmt: skip
 
 

@@ -58,7 +58,15 @@ def committed_tables(experiment: str, metric: str = "accuracy", **options: Any) 
     records = read(experiment, where="published")
     kinds = dict.fromkeys((record["profile"], device_of(record)) for record in records)
     return [
-        result_table(records, experiment, metric, profile=profile, device=device, **options)
+        result_table(
+            records,
+            experiment,
+            metric,
+            profile=profile,
+            device=device,
+            name=f"tab-{experiment}-{profile}-{device}",  # a page may show this run's under the plain name
+            **options,
+        )
         for profile, device in kinds
     ]
 

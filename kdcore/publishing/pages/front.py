@@ -116,9 +116,10 @@ def first_table(name: str, block: str, links: Links) -> str:
     others, source = beside(block)
     profile, _, table, records = next(tables_of(name, published=others))
     found = by_row(judged(table, records, others))
-    left = len(table.lines) - MOST
+    here, there = len(shown(table)), len(table.lines)
     silent = reasons([found[one.key] for one in table.lines if one.values and one.key in found])
-    notes = [PROFILES[profile], *silent, *([f"{left} more rows stand on its page."] if left > 0 else [])]
+    few = [f"{here} of its {there} rows are here, the others are on its page."] if here < there else []
+    notes = [PROFILES[profile], *silent, *few]
     caption = f"{table.title}: {table.metric.label}, %, mean ± deviation over seeds (n). Edition {table.edition}."
     grid = front_grid(table, source, found, links).markdown()
     more = f"{{ref}}`Intervals, rules, downloads <published-{name}>`."
@@ -136,7 +137,12 @@ def reasons(found: Sequence[Verdict]) -> list[str]:
 def front_grid(table: ResultTable, source: str, found: Mapping[str, Verdict], links: Links) -> Grid:
     """The columns of the front page."""
     header = ("", f"published, {escape(source)}", "our record", "verdict")
-    return Grid(header, tuple(front_row(table, line, found, links) for line in table.lines[:MOST]), "lrrl")
+    return Grid(header, tuple(front_row(table, line, found, links) for line in shown(table)), "lrrl")
+
+
+def shown(table: ResultTable) -> list[Line]:
+    """Rows that were run; what is not run yet stands on the table's own page."""
+    return [line for line in table.lines if line.values][:MOST]
 
 
 def front_row(table: ResultTable, line: Line, found: Mapping[str, Verdict], links: Links) -> tuple[str, ...]:

@@ -54,15 +54,15 @@ def measured(contenders: Mapping[str, Step], leaves: list[Tensor], rounds: int) 
 
 
 def _seconds(loss: Step, step: Callable[[Step], Tensor], repeats: int, device: torch.device) -> float:
-    _wait(device)
+    wait(device)
     start = time.perf_counter()
     for _ in range(repeats):
         step(loss)
-    _wait(device)
+    wait(device)
     return (time.perf_counter() - start) / repeats
 
 
-def _wait(device: torch.device) -> None:
+def wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

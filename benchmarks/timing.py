@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 import torch
+from measure import wait
 
 Steps = Callable[[int], object]  # trains for so many steps
 SHOWN = 12
@@ -25,16 +26,11 @@ def interleaved(
 
 
 def _seconds(run: Steps, steps: int, device: torch.device) -> float:
-    _wait(device)
+    wait(device)
     start = time.perf_counter()
     run(steps)
-    _wait(device)
+    wait(device)
     return time.perf_counter() - start
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def shares(run: Steps, steps: int, device: torch.device) -> list[tuple[str, float]]:
@@ -46,7 +42,7 @@ def shares(run: Steps, steps: int, device: torch.device) -> list[tuple[str, floa
     activities = [ProfilerActivity.CUDA] if kind == DeviceType.CUDA else [ProfilerActivity.CPU]
     with profile(activities=activities) as seen:
         run(steps)
-        _wait(device)
+        wait(device)
     spent: Counter[str] = Counter()
     for event in seen.key_averages():
         if event.device_type == kind:

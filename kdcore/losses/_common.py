@@ -17,6 +17,7 @@ from kdcore._typing import Float
 from kdcore.types import Refusal
 
 Reduction = Literal["mean", "sum", "none"]
+SMALLEST_LENGTH = 1e-12  # below it a row has no direction; torch's `normalize` has the same
 NARROWED = ("cpu", "cuda", "mps", "xpu")  # devices whose autocast would turn a product to half precision
 
 
@@ -33,6 +34,13 @@ def full_precision(like: Tensor) -> AbstractContextManager:
     kind = like.device.type
     narrowed = kind in NARROWED and torch.is_autocast_enabled(kind)
     return torch.autocast(kind, enabled=False) if narrowed else nullcontext()
+
+
+def unit(rows: Float[Tensor, "*rows size"]) -> Float[Tensor, "*rows size"]:
+    """Each row at length 1; one without a direction stays as it is, and its gradient stays small."""
+    length = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    inverse = torch.where(length > SMALLEST_LENGTH, length, 1).reciprocal()
+    return rows * inverse  # a quotient's gradient costs a tensor more
 
 
 def log_softened(logits: Float[Tensor, "batch classes"], temperature: float | Tensor) -> Float[Tensor, "batch classes"]:
@@ -149,6 +157,14 @@ def check_choice(name: str, value: str, *allowed: str) -> None:
 
 
 # ---------------------------------------------------------------- settings of methods
+
+
+def refuse_other(name: str, value: str, *allowed: str) -> None:
+    """As `check_choice`, of a setting."""
+    try:
+        check_choice(name, value, *allowed)
+    except ValueError as error:
+        raise Refusal(str(error)) from None
 
 
 def refuse_out_of_range(*, above_zero: dict[str, float] | None = None, **at_least_zero: float) -> None:

@@ -16,7 +16,7 @@ Pick = Callable[[Outputs], Tensor]
 
 def answer(network: nn.Module, sample: Any) -> Outputs:
     """What a network says of a few inputs, in eval mode and without a graph; its modes are put back."""
-    with _still(network), torch.no_grad():
+    with evaluating(network), torch.no_grad():
         return network(sample)
 
 
@@ -58,7 +58,7 @@ def _reached(network: nn.Module, sample: Any, picks: list[Pick]) -> list[list[st
     try:
         for _, weight, _ in asked:
             weight.requires_grad_(True)
-        with _still(network), torch.enable_grad():
+        with evaluating(network), torch.enable_grad():
             said = network(sample)
             weights = [weight for _, weight, _ in asked]
             found = []
@@ -72,7 +72,8 @@ def _reached(network: nn.Module, sample: Any, picks: list[Pick]) -> list[list[st
 
 
 @contextmanager
-def _still(network: nn.Module) -> Iterator[None]:
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Eval mode for a while; every module gets its own mode back."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -13,7 +12,6 @@ from kdcore.losses.feature._stages import Pairs, stage_pairs
 from kdcore.types import Outputs, Refusal, Setting
 
 Shape = tuple[int, int, int]  # channels, height, width
-SHORTEST = 1e-12  # a vector below this length has no direction
 
 
 def check_maps(student_features: Tensor, teacher_features: Tensor) -> None:
@@ -47,14 +45,6 @@ def aligned(student_features: Tensor, teacher_features: Tensor) -> tuple[Tensor,
 
 def shrunk(maps: Tensor, size: list[int]) -> Tensor:
     return maps if list(maps.shape[2:]) == size else F.adaptive_avg_pool2d(maps, size)
-
-
-def unit(values: Tensor) -> Tensor:
-    """Vectors along the last dimension at length one; one without a direction stays, and its gradient stays small."""
-    length = torch.linalg.vector_norm(values, dim=-1, keepdim=True)
-    return (
-        values * torch.where(length > SHORTEST, length, 1.0).reciprocal()
-    )  # a quotient's gradient costs a tensor more
 
 
 # ---------------------------------------------------------------- building

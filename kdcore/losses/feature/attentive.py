@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from kdcore._typing import Float
-from kdcore.losses._common import Reduction, at_least_float32, check_floating, reduce, refuse_out_of_range
-from kdcore.losses.feature._alignment import Shape, aligned, check_channels, pointwise, shapes_of, unit
+from kdcore.losses._common import Reduction, at_least_float32, check_floating, reduce, refuse_out_of_range, unit
+from kdcore.losses.feature._alignment import Shape, aligned, check_channels, pointwise, shapes_of
 from kdcore.losses.feature._stages import Pairs, stage_pairs
 from kdcore.types import Batch, Entry, Method, Outputs, Setting, Term
 

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdcore._typing import Float
-from kdcore.losses._common import Reduction, reduce, refuse_out_of_range
-from kdcore.losses.feature._alignment import aligned, check_channels, unit
+from kdcore.losses._common import Reduction, reduce, refuse_out_of_range, unit
+from kdcore.losses.feature._alignment import aligned, check_channels
 from kdcore.losses.feature._stages import stage_pairs
 from kdcore.types import Batch, Entry, Method, Outputs, Refusal, Setting, Stage, Term, Update
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from kdcore._typing import Float
-from kdcore.losses._common import Reduction, full_precision, reduce, refuse_out_of_range
-from kdcore.losses.feature._alignment import aligned, check_maps, unit
+from kdcore.losses._common import Reduction, full_precision, reduce, refuse_out_of_range, unit
+from kdcore.losses.feature._alignment import aligned, check_maps
 from kdcore.losses.feature._stages import Pairs, stage_pairs
 from kdcore.types import Batch, Entry, Method, Outputs, Setting, Term
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from kdcore._typing import Float
-from kdcore.losses._common import at_least_float32
-from kdcore.losses.relation._rows import COINCIDENT, distances, product, unit
+from kdcore.losses._common import at_least_float32, unit
+from kdcore.losses.relation._rows import COINCIDENT, distances, product
 
 
 def directions(

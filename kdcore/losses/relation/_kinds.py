@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from kdcore._typing import Float
-from kdcore.losses.relation._rows import distances, gram, huber, inverse, squared_distances, unit
+from kdcore.losses._common import unit
+from kdcore.losses.relation._rows import distances, gram, huber, inverse, squared_distances
 
 PKT_EPSILON = 1e-7  # the authors', beside every length and in both sides of every logarithm
 

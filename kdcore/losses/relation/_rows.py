@@ -9,10 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdcore._typing import Float
-from kdcore.losses._common import at_least_float32, check_floating, full_precision
+from kdcore.losses._common import SMALLEST_LENGTH, at_least_float32, check_floating, full_precision
 from kdcore.types import Outputs, Refusal, Setting
 
-SMALLEST_LENGTH = 1e-12  # below it a row has no direction; torch's `normalize` has the same
 COINCIDENT = 16  # times the rounding unit: what a squared distance is told from, relative to the lengths it is made of
 
 
@@ -84,14 +83,6 @@ def nothing(student: Tensor) -> Float[Tensor, ""]:
 
 
 # ---------------------------------------------------------------- rows and what lies between them
-
-
-def unit(rows: Float[Tensor, "*rows size"]) -> Float[Tensor, "*rows size"]:
-    """Each row at length 1; one without a direction stays as it is."""
-    length = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
-    return (
-        rows * torch.where(length > SMALLEST_LENGTH, length, 1).reciprocal()
-    )  # a quotient's gradient costs a tensor more
 
 
 def centred_unit(rows: Float[Tensor, "rows size"]) -> Float[Tensor, "rows size"]:

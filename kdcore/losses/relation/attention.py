@@ -16,8 +16,8 @@ from kdcore.losses._common import (
     check_floating,
     check_same_shape,
     refuse_out_of_range,
+    unit,
 )
-from kdcore.losses.relation._rows import unit
 from kdcore.losses.relation._truncation import leave
 from kdcore.losses.relation.singular import LayerwiseDirections
 from kdcore.types import Batch, Entry, Outputs, Stage, Term, Update

@@ -16,8 +16,9 @@ from kdcore.losses._common import (
     check_same_shape,
     reduce,
     refuse_out_of_range,
+    unit,
 )
-from kdcore.losses.relation._rows import check_samples, maps_of, unit
+from kdcore.losses.relation._rows import check_samples, maps_of
 from kdcore.types import Batch, Entry, Method, Outputs, Refusal, Setting, Term
 
 Form = Literal["sum", "mean"]

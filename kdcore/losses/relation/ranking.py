@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from kdcore._typing import Float
-from kdcore.losses._common import at_least_float32, check_choice, check_range, refuse_out_of_range
-from kdcore.losses.relation._rows import as_rows, embedding_sizes, nothing, squared_distances, unit
+from kdcore.losses._common import at_least_float32, check_choice, check_range, refuse_out_of_range, unit
+from kdcore.losses.relation._rows import as_rows, embedding_sizes, nothing, squared_distances
 from kdcore.types import Batch, Entry, Method, Outputs, Refusal, Setting, Term
 
 Form = Literal["hard", "soft"]

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from kdcore._typing import Float
-from kdcore.losses._common import check_choice, refuse_out_of_range
+from kdcore.losses._common import check_choice, refuse_out_of_range, unit
 from kdcore.losses.relation._kinds import similarities
-from kdcore.losses.relation._rows import distances, gram, mean_square, squared_distances, unit
+from kdcore.losses.relation._rows import distances, gram, mean_square, squared_distances
 from kdcore.losses.relation.structure import structural_generic_loss
 from kdcore.types import Batch, Entry, Method, Outputs, Refusal, Setting, Term
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from kdcore.losses._common import check_choice
 from kdcore.schemes.progressive._parts import Staged
 from kdcore.types import Outputs, Refusal
 
@@ -122,10 +121,3 @@ def ramp(share: float) -> Callable[[float], float]:
         ([0.007, 0.287, 1.0, 1.0], 1.0)
     """
     return lambda progress: 1.0 if progress >= share else math.exp(-5 * (1 - progress / share) ** 2)
-
-
-def refuse_other(name: str, value: str, *allowed: str) -> None:
-    try:
-        check_choice(name, value, *allowed)
-    except ValueError as error:
-        raise Refusal(str(error)) from None

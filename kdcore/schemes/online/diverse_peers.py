@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from kdcore._typing import Float
-from kdcore.losses._common import at_least_float32, refuse_out_of_range
+from kdcore.losses._common import at_least_float32, refuse_other, refuse_out_of_range
 from kdcore.randomness import seeded
 from kdcore.schemes._probe import answer
 from kdcore.schemes.ensemble import MeanOf
-from kdcore.schemes.online._branches import Branches, BranchOutputs, Together, ramp, refuse_other
+from kdcore.schemes.online._branches import Branches, BranchOutputs, Together, ramp
 from kdcore.types import Batch, Entry, Outputs, Refusal, Scheme, Stage, Term, Update, take
 
 

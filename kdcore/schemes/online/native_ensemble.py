@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdcore._typing import Float
-from kdcore.losses._common import at_least_float32, refuse_out_of_range
+from kdcore.losses._common import at_least_float32, refuse_other, refuse_out_of_range
 from kdcore.losses.response.distillation import kd_loss
 from kdcore.randomness import seeded
-from kdcore.schemes.online._branches import Branches, BranchOutputs, ramp, refuse_other
+from kdcore.schemes.online._branches import Branches, BranchOutputs, ramp
 from kdcore.types import Batch, Entry, Outputs, Refusal, Scheme, Stage, Term, Update, take
 
 

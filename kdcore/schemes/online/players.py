@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdcore._typing import Float
-from kdcore.losses._common import at_least_float32, check_choice, refuse_out_of_range
+from kdcore.losses._common import at_least_float32, refuse_other, refuse_out_of_range
 from kdcore.recipe import Recipe
 from kdcore.types import Batch, Entry, Outputs, Refusal, Scheme, Stage, Term, Update
 
@@ -135,7 +135,7 @@ class KDGAN(Scheme):
             ("form", form, "concrete", "sampled"),
             ("distillation", distillation, "logits", "softened"),
         ):
-            _refuse_other(name, value, *allowed)
+            refuse_other(name, value, *allowed)
         self.student, self.teacher, self.discriminator = student, teacher, discriminator
         self.privileged, self.form, self.draws, self.distillation = privileged, form, draws, distillation
         self.share, self.teacher_share, self.weight = share, teacher_share, weight
@@ -232,13 +232,6 @@ class KDGAN(Scheme):
 
     def delivers(self) -> dict[str, nn.Module]:
         return {"student": self.student, "teacher": self.teacher}
-
-
-def _refuse_other(name: str, value: str, *allowed: str) -> None:
-    try:
-        check_choice(name, value, *allowed)
-    except ValueError as error:
-        raise Refusal(str(error)) from None
 
 
 ENTRIES = (

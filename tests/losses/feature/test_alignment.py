@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from kdcore.losses.feature._alignment import aligned, on_preactivations, pointwise, unit
+from kdcore.losses._common import unit
+from kdcore.losses.feature._alignment import aligned, on_preactivations, pointwise
 
 
 class TestAlignment:

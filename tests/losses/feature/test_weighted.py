@@ -11,7 +11,7 @@ from kdcore.losses import (
     mgd_matching_loss,
     weighted_channel_matching_loss,
 )
-from kdcore.losses.feature._alignment import unit
+from kdcore.losses._common import unit
 from kdcore.losses.feature.weighted import (
     LearnedShares,
     WeightedChannelMatching,

@@ -19,7 +19,8 @@ from kdcore.losses import (
     sp_survey_loss,
     structural_generic_loss,
 )
-from kdcore.losses.relation._rows import as_rows, centred_unit, distances, gram, squared_distances, unit
+from kdcore.losses._common import unit
+from kdcore.losses.relation._rows import as_rows, centred_unit, distances, gram, squared_distances
 
 LOSSES = [cc_loss, darkrank_loss, pkt_loss, rkd_loss, sp_loss, sp_survey_loss, structural_generic_loss]
 

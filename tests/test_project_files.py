@@ -8,6 +8,7 @@ import pytest
 import typer.main
 import yaml
 
+import kdcore
 from kdcore import experiments
 from kdcore.cli.commands import app
 from kdcore.reporting.editions import edition_named
@@ -162,7 +163,13 @@ class TestTemplates:
 class TestCitation:
     def test_it_has_what_a_reader_of_such_files_asks_for(self):
         cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-        assert {"cff-version", "message", "title", "authors", "version", "date-released", "license"} <= set(cited)
+        assert {"cff-version", "message", "title", "authors", "version", "license"} <= set(cited)
+
+    def test_it_is_of_the_version_and_the_day_that_the_changelog_has(self):
+        cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+        version, day = re.search(r"^## (\S+) \((.+)\)$", (ROOT / "CHANGELOG.md").read_text(), re.M).groups()
+        assert cited["version"] == version == kdcore.__version__
+        assert str(cited.get("date-released", "unreleased")) == day
 
     def test_it_names_the_surveys(self):
         from kdcore import survey

@@ -9,7 +9,7 @@ import typer
 from kdcore.cli import names
 from kdcore.cli.answers import columns
 from kdcore.cli.runs import Folder
-from kdcore.experiments.types import unknown
+from kdcore.experiments.types import SEARCH, unknown
 
 FORMATS = ("text", "csv", "latex", "bibtex", "json")
 Name = Annotated[
@@ -53,7 +53,7 @@ def table(
     """Show an experiment's results: mean, spread, differences, published values."""
     from kdcore import experiments
     from kdcore.experiments import store
-    from kdcore.reporting import result_table
+    from kdcore.reporting import result_table, search_table
     from kdcore.reporting.editions import edition_named
 
     if format_ not in FORMATS:
@@ -66,7 +66,10 @@ def table(
     if not found:
         raise unknown_records(asked.key)
     kind = {"profile": profile or None, "device": device or None}
-    made = result_table(found, asked, metric, reference, edition=older, **kind)
+    if asked.key.endswith(SEARCH):
+        made = search_table(asked, found, edition=older, **kind)
+    else:
+        made = result_table(found, asked, metric, reference, edition=older, **kind)
     shown = {"text": made.text, "csv": made.csv, "latex": made.latex, "bibtex": made.bibtex, "json": made.json}
     print(shown[format_]().rstrip("\n"))
 

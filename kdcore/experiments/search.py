@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from kdcore.experiments.store import Record
-from kdcore.experiments.types import SCALES
+from kdcore.experiments.types import SCALES, Experiment, Row
 
 LOWER = ("perplexity",)  # scores of which the lowest is the best
 
@@ -22,6 +22,18 @@ class Choice(NamedTuple):
 
     scale: float
     scores: Mapping[float, float]
+
+
+def weights(experiment: Experiment, row: Row, profile: str) -> dict[str, float]:
+    """What a row has under a profile in place of the published weights that a search scales."""
+    settings = experiment.settings(row, profile)
+    own = settings["methods"][0][1] if settings.get("methods") else settings
+    return {name: own.get(name, published) for name, published in row.search.items()}
+
+
+def moved(experiment: Experiment, profile: str) -> tuple[str, ...]:
+    """The rows that a search gave another weight under this profile."""
+    return tuple(row.key for row in experiment.rows if weights(experiment, row, profile) != dict(row.search))
 
 
 def choices(records: Sequence[Record]) -> dict[str, Choice]:

@@ -9,7 +9,7 @@ from kdcore.reporting.editions import Edition, changelog, edition_hash, edition_
 from kdcore.reporting.formatting import percent, plus_minus
 from kdcore.reporting.glue import glue
 from kdcore.reporting.provenance import caption, provenance, published_by
-from kdcore.reporting.tables import Published, ResultTable, plain_table, result_table
+from kdcore.reporting.tables import Published, ResultTable, plain_table, result_table, search_table
 from kdcore.reporting.verdicts import Verdict, judge, verdict_table, verdicts
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "published_by",
     "read_editions",
     "result_table",
+    "search_table",
     "verdict_table",
     "verdicts",
 ]

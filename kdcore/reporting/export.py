@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from kdcore.reporting.formatting import counted
 from kdcore.reporting.markup import latex_escape, to_latex, to_plain
 
 if TYPE_CHECKING:
-    from kdcore.reporting.tables import Line, ResultTable
+    from kdcore.reporting.tables import Line, ResultTable, SearchTable
 
 AUTHOR = "{The kdcore authors}"
 COLUMNS = (
@@ -23,7 +24,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def makers(table: ResultTable) -> dict[str, Callable[[], str]]:
+def makers(table: ResultTable | SearchTable) -> dict[str, Callable[[], str]]:
     """File ending to what makes the file."""
     return {"csv": table.csv, "tex": table.latex, "bib": table.bibtex, "json": table.json}
 
@@ -126,7 +127,7 @@ def latex_text(table: ResultTable) -> str:
     return "\n".join([*lines, r"\end{table}"]) + "\n"
 
 
-def bibtex_text(table: ResultTable) -> str:
+def bibtex_text(table: ResultTable | SearchTable) -> str:
     """A ``@misc`` entry for this edition of the table; it has no address, since the table has none of its own."""
     day = table.edition.date
     made = ["kdcore", f"experiment {table.experiment}", table.profile and f"profile {table.profile}", table.device]
@@ -139,4 +140,11 @@ def bibtex_text(table: ResultTable) -> str:
     if day != UNDATED:
         fields["year"] = day[:4]
     body = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items())
-    return f"@misc{{kdcore-{table.name.removeprefix('tab-')}-{table.edition.short},\n{body}}}\n"
+    return f"@misc{{{_entry_key(table)},\n{body}}}\n"
+
+
+def _entry_key(table: ResultTable | SearchTable) -> str:
+    """One table has one key, wherever its entry is read: what was run, how, and the edition."""
+    metric = "" if table.metric.key == "accuracy" else table.metric.key
+    words = [table.experiment, table.profile, table.device, metric, table.edition.short]
+    return re.sub(r"[^a-z0-9]+", "-", " ".join(["kdcore", *filter(None, words)]).lower())

@@ -128,8 +128,11 @@ def command(experiment: str, profile: str | None = None, device: str | None = No
     Example:
         >>> command("response", "quick", "cpu"), command("response")
         ('kdcore run response --profile quick --device cpu', 'kdcore run response')
+        >>> command("response-search")
+        'kdcore run response --search'
     """
-    words = f"kdcore run {experiment}"
+    words = f"kdcore run {experiment.removesuffix('-search')}"
+    words += " --search" if experiment.endswith("-search") else ""
     words += f" --profile {profile}" if profile else ""
     return words + (f" --device {device}" if device in ("cpu", "cuda", "mps") else "")
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from kdcore import experiments
-from kdcore.experiments.search import choices
+from kdcore.experiments.search import choices, moved, weights
 from kdcore.experiments.store import read
+from kdcore.experiments.types import Row
 
 
 def record(row: str, seed: int, value: float, score: str = "accuracy", status: str = "done") -> dict:
@@ -34,6 +37,23 @@ class TestChoices:
         assert set(choices([record("ce-teacher-hard-x1", 100, 0.5)])) == {"ce-teacher-hard"}
 
 
+class TestWeights:
+    experiment = experiments.get("adversarial-together")
+
+    def test_a_row_without_a_choice_has_the_published_weight(self):
+        for row in self.experiment.rows:
+            assert weights(self.experiment, row, "paper") == dict(row.search)
+        assert moved(self.experiment, "paper") == ()
+
+    def test_a_chosen_weight_stands_in_a_method_or_beside_a_scheme(self):
+        row = Row("at", settings={"methods": [["at", {}]]}, search={"weight": 4.0},
+                  under={"quick": {"methods": [["at", {"weight": 0.4}]]}})  # fmt: skip
+        scheme = Row("dml", settings={"scheme": "dml"}, search={"weight": 1.0}, under={"quick": {"weight": 0.1}})
+        both = replace(self.experiment, rows=(row, scheme, Row("student")))
+        assert [weights(both, one, "quick") for one in both.rows] == [{"weight": 0.4}, {"weight": 0.1}, {}]
+        assert moved(both, "quick") == ("at", "dml") and moved(both, "short") == ()
+
+
 @pytest.mark.parametrize("experiment", [each for each in experiments.all() if any(row.search for row in each.rows)])
 def test_the_weight_that_the_published_search_chose_stands_in_the_row(experiment):
     records = [record for record in read(f"{experiment.key}-search", "published") if record["profile"] == "quick"]
@@ -41,6 +61,4 @@ def test_the_weight_that_the_published_search_chose_stands_in_the_row(experiment
         pytest.skip(f"the search of {experiment.key} is not published")
     for row, choice in choices(records).items():
         wanted = {name: value * choice.scale for name, value in experiment.row(row).search.items()}
-        settings = experiment.settings(experiment.row(row), "quick")
-        used = {**experiment.row(row).search, **(settings["methods"][0][1] if "methods" in settings else settings)}
-        assert {name: used[name] for name in wanted} == pytest.approx(wanted)
+        assert weights(experiment, experiment.row(row), "quick") == pytest.approx(wanted)

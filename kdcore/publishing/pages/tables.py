@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from kdcore.experiments.types import SEARCH
 from kdcore.publishing.pages.links import anchor
 from kdcore.publishing.project import Project
 from kdcore.reporting.editions import changelog, published_editions
@@ -13,7 +14,7 @@ from kdcore.reporting.provenance import provenance
 from kdcore.reporting.selection import device_of
 
 if TYPE_CHECKING:
-    from kdcore.reporting.tables import ResultTable
+    from kdcore.reporting.tables import ResultTable, SearchTable
     from kdcore.reporting.verdicts import Verdict
 
 # What a reader has to know before reading a number of that profile.
@@ -57,14 +58,16 @@ def table_page(name: str) -> str:
     from kdcore.experiments import get
 
     about = get(name)
-    head = f"(published-{name})=\n# {about.title}\n\nExperiment `{name}`.\n"
+    zh = "权重选择" if name.endswith(SEARCH) else "结果表"
+    head = f"(published-{name})=\n# {about.title} {{zh}}`{zh}`\n\nExperiment `{name}`.\n"
     own = name not in SHOWN or any(row.published for row in about.rows)
     parts, others = [], None if own else beside(SHOWN[name])[0]
-    for profile, device, table, records in tables_of(name, published=others):
+    shown = search_tables_of(name) if name.endswith(SEARCH) else tables_of(name, published=others)
+    for profile, device, table, records in shown:
         made = provenance(records)._repr_mimebundle_()["text/markdown"]
         shown = table._repr_mimebundle_()["text/markdown"]
         told = f"## Profile {profile}, {device} {{zh}}`配置`\n\n{PROFILES[profile]}\n\n{shown}\n\n{made}\n"
-        parts.append(f"{told}\n{verdicts_of(table, records, others)}")
+        parts.append(f"{told}\n{'' if name.endswith(SEARCH) else verdicts_of(table, records, others)}")
     return "\n".join([head, *parts, editions_of(name)])
 
 
@@ -120,17 +123,38 @@ def tables_of(
 
     `published` are numbers of others to stand beside, in place of the experiment's own.
     """
-    from kdcore.experiments import get, read
+    from kdcore.experiments import get
     from kdcore.reporting.tables import result_table
+
+    for profile, device, records in kinds_of(name):
+        about = {"profile": profile, "device": device, "published": published}
+        about["name"] = label_of(name, profile, device)
+        made = result_table(records, get(name), metric_of(records), **about)
+        yield profile, device, made, records
+
+
+def search_tables_of(name: str) -> Iterator[tuple[str, str, SearchTable, list[Any]]]:
+    """As `tables_of`, for a search: what it tried and chose."""
+    from kdcore.reporting.tables import search_table
+
+    for profile, device, records in kinds_of(name):
+        about = {"profile": profile, "device": device, "name": label_of(name, profile, device)}
+        yield profile, device, search_table(name, records, **about), records
+
+
+def kinds_of(name: str) -> Iterator[tuple[str, str, list[Any]]]:
+    """Profile, device and their committed records; the longest recipe first."""
+    from kdcore.experiments import read
 
     every = read(name, where="published")
     kinds = {(record["profile"], device_of(record)) for record in every}
     for profile, device in sorted(kinds, key=lambda kind: (-list(PROFILES).index(kind[0]), kind[1])):
-        records = [one for one in every if (one["profile"], device_of(one)) == (profile, device)]
-        about = {"profile": profile, "device": device, "published": published}
-        about["name"] = anchor(f"tab-published-{name}-{profile}-{device}")
-        made = result_table(records, get(name), metric_of(records), **about)
-        yield profile, device, made, records
+        yield profile, device, [one for one in every if (one["profile"], device_of(one)) == (profile, device)]
+
+
+def label_of(name: str, profile: str, device: str) -> str:
+    """What a published table is called: the label of its page, its files and its entry."""
+    return anchor(f"tab-published-{name}-{profile}-{device}")
 
 
 def metric_of(records: Sequence[Mapping[str, Any]]) -> str:

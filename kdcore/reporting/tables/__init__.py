@@ -28,8 +28,19 @@ from kdcore.reporting.tables.lines import (
 )
 from kdcore.reporting.tables.plain import PlainTable, plain_table
 from kdcore.reporting.tables.result import ResultTable
+from kdcore.reporting.tables.searches import SearchTable, search_table
 
-__all__ = ["Line", "Noise", "PlainTable", "Published", "ResultTable", "plain_table", "result_table"]
+__all__ = [
+    "Line",
+    "Noise",
+    "PlainTable",
+    "Published",
+    "ResultTable",
+    "SearchTable",
+    "plain_table",
+    "result_table",
+    "search_table",
+]
 
 
 def result_table(

@@ -175,7 +175,9 @@ class TestWatchdog:
         assert page.outcome.reason == "took longer than 3 s and was stopped"
 
 
-BOOK = "import sys; from pathlib import Path; from kdcore.publishing import make_book"
+BOOK = "import signal, sys; from pathlib import Path; from kdcore.publishing import make_book"
+# A shell starts what it puts in the background with SIGINT ignored, and whatever that starts inherits it.
+BOOK += "; signal.signal(signal.SIGINT, signal.default_int_handler)"
 BOOK += "; sys.exit(make_book('smoke', root=Path(sys.argv[1])))"
 
 

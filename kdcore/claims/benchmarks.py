@@ -1,14 +1,21 @@
-"""What the surveys conclude from their tables: three sentences each, every one with a rule that was fixed before."""
+"""What the surveys conclude from their tables: three sentences each, every one with a rule that was fixed before.
+
+Rows are compared as on the tables' pages: paired over seeds, by the spread that all students of the table share
+(`kdcore.reporting.blocks`). A finished teacher has no seed of theirs, so its gaps are told by their own spread.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from statistics import mean
 
-from kdcore.claims.evidence import gap, values
+from kdcore.claims.evidence import Gap, gap, values
 from kdcore.claims.types import Claim, Records, Verdict
 from kdcore.entry import Entry
 from kdcore.experiments.tables import SI2023_TABLE1, ZHAO2026_TABLE2
+from kdcore.reporting.blocks import residual
 
 BOTH = 0.975  # level of each of two intervals that are to hold together at 95 %
 HEADS = ("teacher", "student")
@@ -51,9 +58,22 @@ def together(*rules: Callable[[Records], Verdict]) -> Callable[[Records], Verdic
     return all_of
 
 
+def comparing(records: Records) -> Callable[..., Gap]:
+    """`gap` of two rows by the spread that all students of these records share; by their own where there is none."""
+    return partial(gap, pooled=residual(accuracies(records, ["student", *methods(records)])))
+
+
+def between(records: Records, upper: Sequence[str], lower: Sequence[str], level: float = 0.95) -> Gap:
+    """How far the mean of some rows lies above that of others: averaged rows scatter less than one."""
+    shared = residual(accuracies(records, ["student", *methods(records)]))
+    if shared is not None:
+        shared = shared._replace(std=shared.std * math.sqrt((1 / len(upper) + 1 / len(lower)) / 2))
+    return gap(usual(accuracies(records, upper)), usual(accuracies(records, lower)), level=level, pooled=shared)
+
+
 def first_above(records: Records, upper: Sequence[str], lower: Sequence[str]) -> tuple[bool, bool, str]:
     """Whether the mean of some rows lies above that of others or below it, and by how much."""
-    found = gap(usual(accuracies(records, upper)), usual(accuracies(records, lower)))
+    found = between(records, upper, lower)
     return found.above, found.below, f"the mean of {', '.join(upper)} lies {found} from that of {', '.join(lower)}"
 
 
@@ -69,7 +89,8 @@ def between_student_and_teacher(records: Records) -> Verdict:
     rows = accuracies(records, methods(records))
     level = 1 - 0.05 / (2 * len(rows))
     student, teacher = (values(records, head, "accuracy") for head in ("student", "teacher"))
-    gains = {row: gap(found, student, level=level) for row, found in rows.items()}
+    compared = partial(comparing(records), level=level)
+    gains = {row: compared(found, student) for row, found in rows.items()}
     rests = {row: gap(teacher, found, level=level) for row, found in rows.items()}
     worst, nearest = min(gains, key=lambda row: gains[row].mean), min(rests, key=lambda row: rests[row].mean)
     because = (
@@ -86,8 +107,8 @@ def online_wins(records: Records) -> Verdict:
     rows = accuracies(records, methods(records, "okddip-networks"))
     own = {row: rows.pop(row) for row in ONLINE}
     first, second = highest(own), highest(rows)
-    lead = gap(own[first], rows[second], level=BOTH)
-    over = gap(usual(own), usual({row: rows[row] for row in ONE_TO_ONE}), level=BOTH)
+    lead = comparing(records)(own[first], rows[second], level=BOTH)
+    over = between(records, ONLINE, ONE_TO_ONE, BOTH)
     because = (
         f"{first}, the best of them, lies {lead} from {second}, the best of the others; the mean of "
         f"{', '.join(ONLINE)} lies {over} from that of {', '.join(ONE_TO_ONE)}"
@@ -153,7 +174,8 @@ def relations_win(records: Records) -> Verdict:
 def answers_return(records: Records) -> Verdict:
     """Each of the two designed losses on answers above plain distillation."""
     plain = values(records, "kd", "accuracy")
-    found = {row: gap(row_values, plain, level=BOTH) for row, row_values in accuracies(records, DESIGNED).items()}
+    compared = partial(comparing(records), level=BOTH)
+    found = {row: compared(row_values, plain) for row, row_values in accuracies(records, DESIGNED).items()}
     because = "; ".join(f"{row} lies {one} from kd" for row, one in found.items())
     return Verdict(word(all(one.above for one in found.values()), any(one.below for one in found.values())), because)
 
@@ -162,7 +184,7 @@ def fusion_wins(records: Records) -> Verdict:
     """The method that is said to join kinds of knowledge above the best other row, at the same budget."""
     rows = accuracies(records, methods(records, FUSED, "crld-all-steps"))
     second = highest(rows)
-    lead = gap(values(records, FUSED, "accuracy"), rows[second])
+    lead = comparing(records)(values(records, FUSED, "accuracy"), rows[second])
     because = f"{FUSED} lies {lead} from {second}, the best of the others"
     return Verdict(word(lead.above, lead.below), because)
 

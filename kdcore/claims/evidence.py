@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from kdcore.reporting.statistics import FEWEST, paired_difference
+from kdcore.reporting.statistics import FEWEST, Pooled, paired_difference
 
 Records = Sequence[Mapping[str, Any]]
 
@@ -36,7 +36,7 @@ def values(records: Records, row: str, *names: str) -> dict[int, float]:
 class Gap(NamedTuple):
     """How far one thing lies above another: the mean over common seeds, and where it lies by their spread.
 
-    Fewer than three seeds leave everything open.
+    Fewer than three seeds leave everything open, unless many rows tell the spread together; then one does.
     """
 
     mean: float
@@ -61,8 +61,10 @@ class Gap(NamedTuple):
         return f"{mean} ({100 * self.low:+.1f} to {100 * self.high:+.1f} at {100 * self.level:g} %, {self.seeds} seeds)"
 
 
-def gap(upper: Mapping[int, float], lower: Mapping[int, float], *, level: float = 0.95) -> Gap:
-    """The paired difference of two rows with its interval.
+def gap(
+    upper: Mapping[int, float], lower: Mapping[int, float], *, level: float = 0.95, pooled: Pooled | None = None
+) -> Gap:
+    """The paired difference of two rows with its interval, from their seeds alone or from a `pooled` spread.
 
     Example:
         >>> gap({0: 0.9, 1: 0.92, 2: 0.91}, {0: 0.8, 1: 0.82, 2: 0.81}).above
@@ -70,11 +72,11 @@ def gap(upper: Mapping[int, float], lower: Mapping[int, float], *, level: float 
         >>> str(gap({0: 0.9, 1: 0.92}, {0: 0.8, 1: 0.82}))
         '+10.0 points over 2 seeds, too few to tell'
     """
-    found = paired_difference(upper, lower, level=level)
+    found = paired_difference(upper, lower, level=level, pooled=pooled)
     if not found.seeds:
         raise ValueError(f"the rows must share a seed, got {sorted(upper)} and {sorted(lower)}")
     low, high = found.low, found.high
-    if len(found.seeds) < FEWEST:
+    if len(found.seeds) < (2 if pooled else FEWEST):
         low, high = -math.inf, math.inf
     elif low is None:  # the same difference for every seed
         low = high = found.mean

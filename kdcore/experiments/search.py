@@ -31,7 +31,7 @@ def weights(experiment: Experiment, row: Row, profile: str) -> dict[str, float]:
     return {name: own.get(name, published) for name, published in row.search.items()}
 
 
-def moved(experiment: Experiment, profile: str) -> tuple[str, ...]:
+def reweighted(experiment: Experiment, profile: str) -> tuple[str, ...]:
     """The rows that a search gave another weight under this profile."""
     return tuple(row.key for row in experiment.rows if weights(experiment, row, profile) != dict(row.search))
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kdcore import experiments
-from kdcore.experiments.search import choices, moved, weights
+from kdcore.experiments.search import choices, reweighted, weights
 from kdcore.experiments.store import read
 from kdcore.experiments.types import Row
 
@@ -43,7 +43,7 @@ class TestWeights:
     def test_a_row_without_a_choice_has_the_published_weight(self):
         for row in self.experiment.rows:
             assert weights(self.experiment, row, "paper") == dict(row.search)
-        assert moved(self.experiment, "paper") == ()
+        assert reweighted(self.experiment, "paper") == ()
 
     def test_a_chosen_weight_stands_in_a_method_or_beside_a_scheme(self):
         row = Row("at", settings={"methods": [["at", {}]]}, search={"weight": 4.0},
@@ -51,7 +51,7 @@ class TestWeights:
         scheme = Row("dml", settings={"scheme": "dml"}, search={"weight": 1.0}, under={"quick": {"weight": 0.1}})
         both = replace(self.experiment, rows=(row, scheme, Row("student")))
         assert [weights(both, one, "quick") for one in both.rows] == [{"weight": 0.4}, {"weight": 0.1}, {}]
-        assert moved(both, "quick") == ("at", "dml") and moved(both, "short") == ()
+        assert reweighted(both, "quick") == ("at", "dml") and reweighted(both, "short") == ()
 
 
 @pytest.mark.parametrize("experiment", [each for each in experiments.all() if any(row.search for row in each.rows)])

@@ -14,15 +14,18 @@ BRIEF = replace(SMOKE, recipe={**SMOKE.recipe, "steps": 6}, seeds=(0,), cost="0.
 SIZES = {"smoke": BRIEF, "quick": QUICK, "short": SHORT, "paper": PAPER100}
 
 
-def matched(key: str, source: str, weight: float, **more: Any) -> Row:
-    """A row of one method at its published weight."""
-    return Row(key, settings={"methods": [[key, {}]]}, source=source, search={"weight": weight}, **more)
+def matched(key: str, source: str, weight: float, quick: float | None = None, **more: Any) -> Row:
+    """A row of one method at its published weight; `quick` is a weight that the search chose."""
+    chosen = {} if quick is None else {"quick": {"methods": [[key, {"weight": quick}]]}}
+    under = chosen | more.pop("under", {})
+    return Row(key, settings={"methods": [[key, {}]]}, source=source, search={"weight": weight}, under=under, **more)
 
 
-def learned(key: str, source: str, weight: float | None = None, **more: Any) -> Row:
+def learned(key: str, source: str, weight: float | None = None, quick: float | None = None, **more: Any) -> Row:
     """A row of one scheme."""
-    settings = {"scheme": key, **more.pop("settings", {})}
-    return Row(key, settings=settings, source=source, search={"weight": weight} if weight else {}, **more)
+    settings, search = {"scheme": key, **more.pop("settings", {})}, {"weight": weight} if weight else {}
+    under = ({} if quick is None else {"quick": {"weight": quick}}) | more.pop("under", {})
+    return Row(key, settings=settings, source=source, search=search, under=under, **more)
 
 
 def readme(value: float, protocol: str = "last epoch", citation: str = "tian2020contrastive") -> dict[str, Any]:
@@ -43,10 +46,11 @@ FITTED = (
         "fitnet-joint",
         "one stage, weight 100 on the mean: RepDistiller, mdistiller",
         100.0,
+        quick=1.0,
         published=table2(0.7354, "last epoch"),
     ),
     learned("stage-by-stage-kd", "si2023 section 2.2.1; a hint's weight of RepDistiller", 100.0),
-    learned("knowledge-projection", "si2023 section 2.2.1; weights ours", 1.0),
+    learned("knowledge-projection", "si2023 section 2.2.1; weights ours", 1.0, quick=0.1),
     learned(
         "rocket-launching",
         "lambda 0.03, gradient block: the authors' code; the booster is the teacher's architecture",
@@ -57,18 +61,27 @@ FITTED = (
     learned("interactive-kd", "si2023 section 2.2.1; half of the stages swapped, falling evenly to none: ours"),
 )
 
-AT = matched("at", "weight 1000, mean of squares: the authors' code", 1000.0, published=table2(0.7273, "last epoch"))
+AT = matched(
+    "at",
+    "weight 1000, mean of squares: the authors' code",
+    1000.0,
+    quick=10.0,
+    published=table2(0.7273, "last epoch"),
+)
 
 LOOKED_AT = (
-    matched("channel-distillation", "6 for channels, 0.1 guided answers, early decay: the authors' code", 6.0),
+    matched(
+        "channel-distillation", "6 for channels, 0.1 guided answers, early decay: the authors' code", 6.0, quick=0.06
+    ),
     matched("gram-style-matching", "zhao2026 section 3.3, no weight printed: 1, ours", 1.0),
-    matched("nst", "50: RepDistiller, mdistiller", 50.0, published=readme(0.7468)),
-    matched("weighted-channel-matching", "si2023 eq. 3, no weight printed: 1, ours", 1.0),
-    matched("delta", "0.01 at 64 images a batch, that is 0.64: the authors' code, for fine-tuning", 0.64),
+    matched("nst", "50: RepDistiller, mdistiller", 50.0, quick=5.0, published=readme(0.7468)),
+    matched("weighted-channel-matching", "si2023 eq. 3, no weight printed: 1, ours", 1.0, quick=0.001),
+    matched("delta", "0.01 at 64 images a batch, that is 0.64: the authors' code, for fine-tuning", 0.64, quick=0.064),
     matched(
         "afds",
         "its distillation part; weight 1, ours: the paper could not be read",
         1.0,
+        quick=0.001,
         published={
             "accuracy": {
                 "value": 0.9290,
@@ -79,13 +92,14 @@ LOOKED_AT = (
     ),
     # CIFAR-100's ShuffleNetV2 has more channels than its teacher in stages of one number. The teacher's next stage has
     # more than it, and maps of one size, so these are paired at `paper`.
-    # 100 images are two steps an epoch: two of the authors' 120 epochs are two or three here, ten spare the time.
+    # 100 images are two steps an epoch: two of the authors' 120 epochs are two or three here, ten spare the time. The
+    # search took the authors' two.
     matched(
         "mgd-matching",
         "0.0001, absolute maxima, matched every second epoch: the authors' code, for 224 x 224",
         1e-4,
         under={
-            "quick": {"methods": [["mgd-matching", {"every": 10}]]},
+            "quick": {"methods": [["mgd-matching", {"every": 10, "weight": 1e-7}]]},
             "smoke": {"methods": [["mgd-matching", {"every": 10}]]},
             "paper": {"methods": [["mgd-matching", {"pairs": [[0, 1], [1, 2]]}]]},
         },
@@ -104,6 +118,7 @@ LOOKED_AT = (
         "ofd",
         "0.001: the authors' code for CIFAR-100, mdistiller",
         0.001,
+        quick=1e-6,
         published=readme(0.7682, "best epoch", "zhao2022dkd"),  # mdistiller's README
     ),
     matched("vid", "1, variance 5 at the start: RepDistiller", 1.0, published=readme(0.7340)),
@@ -111,12 +126,13 @@ LOOKED_AT = (
         "factor-transfer",
         "500, half of the channels, L1: the authors' code for CIFAR-10",
         500.0,
+        quick=5.0,
         published=readme(0.7250),
     ),
 )
 
 PAIRED = (
-    learned("l2t-ww", "beta 0.5, two inner steps: the authors' code", 0.5),
+    learned("l2t-ww", "beta 0.5, two inner steps: the authors' code", 0.5, quick=0.005),
     matched("afd-attention-matching", "200, with distillation at 0.9: the authors' code for WRN-40-2", 200.0),
     matched("semckd", "400, with distillation at 1: the authors' script for ResNet32x4", 400.0),
     matched(

@@ -108,6 +108,7 @@ RESPONSE = Experiment(
             "mlkd",
             settings={"methods": [["mlkd", {}]]},
             source="two views, temperatures 2 to 6, 0.9 beside 0.1: the authors' code",
+            under={"quick": {"methods": [["mlkd", {"weight": 0.09}]]}},
             search={"weight": 0.9},
         ),
         Row(

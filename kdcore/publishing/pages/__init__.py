@@ -83,7 +83,7 @@ def pages(
     for name, page in errata_parts(survey.errata(), links).items():
         yield f"errata/{name}", page
     yield "implementations.md", implementations_page(project.root / "tests" / "reference", links)
-    yield "speed.md", speed_page(project.root / "benchmarks" / "losses.csv")
+    yield "speed.md", speed_page(project.root / "benchmarks")
     yield "glossary.md", glossary_page(survey.glossary(), links)
     yield "fits.md", fits_page(refused, links)
     yield "choose.md", choose_page(answers, needs(), known, gains(project), chapters)

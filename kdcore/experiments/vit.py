@@ -83,6 +83,7 @@ def with_both_tokens(key: str, source: str, keep: bool = False) -> Row:
     )
 
 
+# Weights under `quick` are those that `kdcore run vit --search` chose; where none stands it chose the published.
 VIT = Experiment(
     "vit",
     "Losses for vision transformers",
@@ -92,6 +93,7 @@ VIT = Experiment(
             "kd",
             settings={"methods": [["kd", {}]]},
             source="0.9 beside 0.1, T = 4: RepDistiller, mdistiller, on the class token",
+            under={"quick": {"methods": [["kd", {"weight": 0.009}]]}},
             search={"weight": 0.9},
             keep=True,
         ),
@@ -101,6 +103,7 @@ VIT = Experiment(
             "attn-map-distill",
             settings={"methods": [["attn-map-distill", {}]]},
             source="zhao2026 eq. 13, weight 1",
+            under={"quick": {"methods": [["attn-map-distill", {"weight": 0.1}]]}},
             search={"weight": 1.0},
             keep=True,
         ),

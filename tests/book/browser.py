@@ -31,6 +31,13 @@ def chromium() -> str | None:
     return named or next(filter(None, map(shutil.which, NAMES)), MAC if Path(MAC).is_file() else None)
 
 
+LEFT = "navigated or closed"  # what Chromium says when a script's page goes away under it
+
+
+class Navigated(Exception):
+    """The page was left while a script ran in it."""
+
+
 class Page:
     """One tab. `visit` loads a file, `run` evaluates a script in it, `requests` and `faults` tell what happened."""
 
@@ -49,7 +56,9 @@ class Page:
         self.socket.send(json.dumps({"id": self.count, "method": method, "params": values}))
         while (told := json.loads(self.socket.recv())).get("id") != self.count:
             self.note(told)
-        assert "error" not in told, f"{method}: {told['error']}"
+        if LEFT in (error := told.get("error", {})).get("message", ""):
+            raise Navigated(error["message"])
+        assert not error, f"{method}: {error}"
         return told["result"]
 
     def note(self, event: dict[str, Any]) -> None:
@@ -82,10 +91,17 @@ class Page:
         return self
 
     def until(self, condition: str, seconds: float = 30.0) -> None:
+        """Wait for a condition, also on the page that comes after this one."""
         end = time.monotonic() + seconds
-        while not self.run(condition):
+        while not self.holds(condition):
             assert time.monotonic() < end, f"still not true after {seconds:.0f} s: {condition}"
             time.sleep(0.05)
+
+    def holds(self, condition: str) -> bool:
+        try:
+            return bool(self.run(condition))
+        except Navigated:
+            return False
 
     def run(self, script: str) -> Any:
         told = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)

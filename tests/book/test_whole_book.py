@@ -97,7 +97,7 @@ class TestTheBookItself:
         page.run("document.querySelector('.search-button-field, .search-button').click()")
         field = "document.querySelector('#pst-search-dialog input, .search-button__search-container input')"
         page.until(f"{field} !== null")
-        page.run(f"{field}.value = {word!r}; {field}.form.submit()")
+        page.run(f"{field}.value = {word!r}; setTimeout(() => {field}.form.submit())")
         page.until("document.querySelectorAll('#search-results ul.search li').length > 0")
 
     def test_the_front_page_shows_its_doors_without_scrolling(self, page, address):

@@ -117,10 +117,10 @@ def listed(words: Iterable[str], last: str = "and") -> str:
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """
     Example:
-        >>> counted(1, "record"), counted(3, "record")
-        ('1 record', '3 records')
+        >>> counted(1, "record"), counted(1200, "record")
+        ('1 record', '1,200 records')
     """
-    return f"{count} {noun if count == 1 else plural or noun + 's'}"
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def capital(sentence: str) -> str:

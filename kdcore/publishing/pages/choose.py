@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kdcore.catalogue.needs import WORDS
 from kdcore.publishing.pages.answers import Answers
 from kdcore.publishing.pages.links import address, chinese
+from kdcore.reporting.formatting import counted
 
 if TYPE_CHECKING:
     from kdcore.experiments.cost import Cost
@@ -123,7 +124,7 @@ def cells(key: str, answers: Answers, needs: Sequence[str], cost: Cost | None, g
         "In code": next(iter(answers.code(key, PAGE)), ""),
         "Asks for": ", ".join(needs),
         "A step costs": f"{cost.arithmetic:.2f} ×" if cost else "another task",
-        "Learns beside": f"{cost.parameters:,} parameters" if cost and cost.parameters else "",
+        "Learns beside": counted(cost.parameters, "parameter") if cost and cost.parameters else "",
         "Gain": "; ".join(gain(*one) for one in gains.get(key, ())),
     }
 
@@ -134,14 +135,24 @@ def gain(experiment: str, said: str) -> str:
 
 
 def gains(project: Project) -> dict[str, list[tuple[str, str]]]:
-    """Each loss's gain in every published table that holds it, for the longest recipe of that table."""
-    from kdcore.publishing.pages.tables import published_names, tables_of
+    """Each loss's gain in every published table that holds it, for the longest recipe of that table.
+
+    Runs that stand in several tables are told once: by a table of the surveys if one holds them.
+    """
+    from kdcore.publishing.pages.tables import SHOWN, published_names, tables_of
 
     found: dict[str, list[tuple[str, str]]] = {}
-    for name in published_names(project):
+    told: set[tuple[str, tuple[str, ...]]] = set()
+    names = published_names(project)
+    for name in [one for one in SHOWN if one in names] + [one for one in names if one not in SHOWN]:
         profile, _, shown, _ = next(tables_of(name))
-        if profile in ("short", "paper"):
-            for one in shown.lines:
-                if one.difference and one.difference.mean is not None:
-                    found.setdefault(one.key, []).append((name, shown.gain_text(one.key)))
+        if profile not in ("short", "paper"):
+            continue
+        for one in shown.lines:
+            if one.difference is None or one.difference.mean is None:
+                continue
+            runs = one.key, tuple(sorted(record["hash"] for record in shown.selection.rows[one.key].records))
+            if runs not in told:
+                told.add(runs)
+                found.setdefault(one.key, []).append((name, shown.gain_text(one.key)))
     return found

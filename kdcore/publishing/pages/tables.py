@@ -76,7 +76,7 @@ def judged(table: ResultTable, records: list[Any], published: Mapping[str, Any] 
     from kdcore.experiments import get
     from kdcore.reporting.verdicts import verdicts
 
-    about = {"profile": table.profile, "device": table.device, "published": published}
+    about = {"profile": table.profile, "device": table.device, "published": published, "method": table.method}
     return verdicts(records, get(table.experiment), metric=table.metric.key, **about)
 
 
@@ -121,13 +121,14 @@ def tables_of(
 ) -> Iterator[tuple[str, str, ResultTable, list[Any]]]:
     """Profile, device, table and its records; the longest recipe first.
 
+    Long recipes have few seeds, so intervals rest on the spread that all rows share (`kdcore.reporting.blocks`).
     `published` are numbers of others to stand beside, in place of the experiment's own.
     """
     from kdcore.experiments import get
     from kdcore.reporting.tables import result_table
 
     for profile, device, records in kinds_of(name):
-        about = {"profile": profile, "device": device, "published": published}
+        about = {"profile": profile, "device": device, "published": published, "method": "pooled"}
         about["name"] = label_of(name, profile, device)
         made = result_table(records, get(name), metric_of(records), **about)
         yield profile, device, made, records

@@ -73,8 +73,9 @@ class Normalise(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         exact = self.mean, self.std
         super()._apply(fn, recurse)
-        self.precision = self.mean.dtype
-        if self.precision.itemsize < 4:
+        # The constants may be finer than the network, so its precision is asked of a number that is not.
+        self.precision = fn(torch.zeros((), dtype=self.precision, device=exact[0].device)).dtype
+        if self.mean.dtype.itemsize < 4:
             self.mean, self.std = (value.to(self.mean.device) for value in exact)
         return self
 

@@ -244,6 +244,15 @@ class TestNormalise:
         assert found.dtype == torch.bfloat16 and torch.equal(found, exact(images("resnet8")).bfloat16())
         assert half.float()(images("resnet8")).dtype == torch.float32
 
+    @pytest.mark.parametrize("then", [{"device": "cpu"}, {"memory_format": torch.channels_last}, {"device": "meta"}])
+    def test_half_precision_stays_where_a_network_goes(self, then):
+        network = build("resnet8", classes=10).to(torch.bfloat16).to(**then)
+        assert network(images("resnet8").to(network.normalise.mean.device)).logits.dtype == torch.bfloat16
+
+    def test_back_from_half_precision_it_is_exact(self):
+        there_and_back = Normalise.named("cifar10").to(torch.bfloat16).to(torch.float32)
+        assert torch.equal(there_and_back(images("resnet8")), Normalise.named("cifar10")(images("resnet8")))
+
     def test_double_precision_is_kept(self):
         assert build("resnet8", 10).double()(images("resnet8")).logits.dtype == torch.float64
 

@@ -1,5 +1,7 @@
 """Tables of the library's own experiments: what their rows would be today, and who taught them. Numbers are made up."""
 
+from dataclasses import replace
+
 import pytest
 
 from kdcore.experiments import get
@@ -57,6 +59,12 @@ class TestExperimentsOfTheLibrary:
         ]
         line = next(line for line in result_table(before, "response").lines if line.key == "kd")
         assert line.stale == "settings that the experiment no longer has" and line.difference is None and line.values
+
+    def test_runs_of_an_older_measure_are_shown_and_not_compared(self, response):
+        about = get("response")
+        newer = replace(about, rows=tuple(replace(r, revision=2) if r.key == "kd" else r for r in about.rows))
+        stale = {line.key: line.stale for line in result_table(response, newer).lines if line.values}
+        assert stale["kd"] == "an older revision of the row" and not stale["student"]
 
     def test_runs_of_an_older_revision_are_shown_and_not_compared(self, response):
         before = [one | {"revision": one["revision"] | {"kd": 0}} if one["row"] == "kd" else one for one in response]

@@ -15,7 +15,16 @@ from kdcore.reporting.formatting import counted, listed, seeds_text
 from kdcore.reporting.selection.reading import Record, canonical
 
 Outdated = Callable[[Any], Sequence[str]]
-Wanted = Mapping[str, str]  # row to what its records should have been made from, as `made_from` says it
+
+
+class Made(NamedTuple):
+    """What an experiment decides of a run: settings and recipe as one text, and the revision of the row's measure."""
+
+    of: str
+    row: int = 1
+
+
+Wanted = Mapping[str, Made]  # row to what its records should have been made from
 
 
 class Company(NamedTuple):
@@ -53,9 +62,9 @@ def _name(record: Record) -> str:
     return f"{record['row']} [{', '.join(names)}]" if names else record["row"]
 
 
-def made_from(settings: Any, recipe: Any) -> str:
-    """What an experiment decides of a run, as one text."""
-    return canonical([settings, recipe])
+def made_from(settings: Any, recipe: Any, revision: Any = None) -> Made:
+    """`Made` of a run; a revision that names no row counts as the first."""
+    return Made(canonical([settings, recipe]), revision.get("row", 1) if isinstance(revision, Mapping) else 1)
 
 
 def _signature(record: Record) -> str:
@@ -75,9 +84,12 @@ def _stale(record: Record, outdated: Outdated, wanted: Wanted) -> str:
     if parts := outdated(record.get("revision")):
         return f"an older revision of {listed(parts)}"
     now = wanted.get(record["row"])
-    if now is not None and not record.get("variant") and made_from(record.get("settings"), record.get("recipe")) != now:
-        return "settings that the experiment no longer has"
-    return ""
+    if now is None or record.get("variant"):
+        return ""
+    then = made_from(*(record.get(name) for name in ("settings", "recipe", "revision")))
+    if then.row < now.row:
+        return "an older revision of the row"
+    return "" if then.of == now.of else "settings that the experiment no longer has"
 
 
 def revision_order(revision: Any) -> int:

@@ -43,7 +43,7 @@ def wanted_now(about: Any, records: Sequence[Any], profile: str | None, device: 
         return {}
     request = Request.of(about, profile, device)
     runs = [request.run(row, request.seeds[0]) for row in request.rows]
-    return {run.row.key: made_from(run.settings, asdict(run.recipe)) for run in runs}
+    return {run.row.key: made_from(run.settings, asdict(run.recipe), {"row": run.row.revision}) for run in runs}
 
 
 def teachers_of(records: Iterable[Any], about: Any) -> list[Record]:

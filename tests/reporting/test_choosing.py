@@ -16,7 +16,8 @@ def moved(by):
 @pytest.fixture
 def table(rows):
     dkd = tuple(value - 0.05 + more for value, more in zip(KD, (0.001, -0.001, 0.0, 0.001)))
-    return result_table([*rows("student", STUDENT), *rows("kd", KD), *rows("dkd", dkd), *rows("twin", TWIN)])
+    records = [*rows("student", STUDENT), *rows("kd", KD), *rows("dkd", dkd), *rows("twin", TWIN)]
+    return result_table(records, method="t")
 
 
 class TestChoice:

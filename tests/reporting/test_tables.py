@@ -389,3 +389,26 @@ class TestAgain:
         table = result_table(rows("kd", (0.8, 0.9)))
         said = figures.dot_plot(table, caption="Rows.", alt="Two dots on one row.", name="fig-rows").caption
         assert f"Profile quick, cpu, seeds 0–1, edition {table.edition}, this build; again: `kdcore run" in said
+
+
+class TestUsualMethod:
+    """A pair of two or three seeds has next to nothing to tell its spread by; many such pairs together have."""
+
+    def made(self, rows, count, seeds):
+        steady = {f"row-{n}": tuple(0.8 + n / 100 + 0.001 * ((3 * seed + n * seed) % 5) for seed in range(seeds))
+                  for n in range(count)}  # fmt: skip
+        return [one for key, values in steady.items() for one in rows(key, values)]
+
+    @pytest.mark.parametrize(
+        ("count", "seeds", "method"),
+        [(4, 2, "pooled"), (4, 4, "pooled"), (3, 2, "t"), (4, 5, "t"), (4, 1, "t"), (20, 3, "pooled")],
+    )
+    def test_few_seeds_of_many_rows_are_pooled(self, rows, count, seeds, method):
+        assert result_table(self.made(rows, count, seeds), reference="row-0").method == method
+
+    def test_a_teacher_and_a_row_of_one_seed_count_for_nothing(self, rows):
+        records = [*self.made(rows, 3, 2), *rows("teacher", (0.9, 0.91)), *rows("kd", (0.9,))]
+        assert result_table(records, reference="row-0").method == "t"
+
+    def test_what_is_asked_for_is_taken(self, rows):
+        assert result_table(self.made(rows, 4, 2), reference="row-0", method="t").method == "t"

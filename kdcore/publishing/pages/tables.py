@@ -121,14 +121,13 @@ def tables_of(
 ) -> Iterator[tuple[str, str, ResultTable, list[Any]]]:
     """Profile, device, table and its records; the longest recipe first.
 
-    Long recipes have few seeds, so intervals rest on the spread that all rows share (`kdcore.reporting.blocks`).
     `published` are numbers of others to stand beside, in place of the experiment's own.
     """
     from kdcore.experiments import get
     from kdcore.reporting.tables import result_table
 
     for profile, device, records in kinds_of(name):
-        about = {"profile": profile, "device": device, "published": published, "method": "pooled"}
+        about = {"profile": profile, "device": device, "published": published}
         about["name"] = label_of(name, profile, device)
         made = result_table(records, get(name), metric_of(records), **about)
         yield profile, device, made, records

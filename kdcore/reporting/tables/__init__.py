@@ -24,6 +24,7 @@ from kdcore.reporting.tables.lines import (
     noise,
     ordered,
     published_of,
+    usual_method,
     with_best,
 )
 from kdcore.reporting.tables.plain import PlainTable, plain_table
@@ -59,7 +60,7 @@ def result_table(
     outdated: Outdated | None = None,
     problems: Iterable[str] | None = None,
     level: float = 0.95,
-    method: Method = "t",
+    method: Method | None = None,
     title: str = "",
     name: str = "",
     labels: Mapping[str, str] | None = None,
@@ -88,7 +89,8 @@ def result_table(
         level: of intervals and tests.
         method: of intervals: ``t`` or ``bootstrap`` as in `kdcore.reporting.statistics.paired_difference`, from each
             pair of rows alone; ``pooled`` for a t interval whose spread is that of all rows
-            (`kdcore.reporting.blocks.residual`), for many rows of few seeds.
+            (`kdcore.reporting.blocks.residual`). Where None, ``pooled`` for four rows or more of which one has fewer
+            than five seeds, since a pair's own spread then says little, and ``t`` otherwise.
         title: of the caption; the experiment's where empty.
         name: label for ``{numref}``; ``tab-<experiment>`` where empty.
         labels: row to the name that is shown.
@@ -116,6 +118,7 @@ def result_table(
     lines = _lines(_teacher(taught_by, choice) | selection.rows, list(own), rows, published, metric)
     _check_best(which, lines)
     lines, kind = ordered(lines, reference), metric_of(metric)
+    method = method or usual_method(lines)
     seen, keys = noise(lines, level=level, method=method), {one.key for one in lines}
     lines = compared(lines, reference, level=level, method=method, noise=seen)
     # A teacher from another experiment is no part of this edition: it stands behind its students' hashes.

@@ -17,6 +17,8 @@ from kdcore.reporting.statistics import FEWEST, Paired, Pooled, Seeds, Summary, 
 Method = Literal["t", "bootstrap", "pooled"]
 Status = Literal["done", "partly failed", "failed", "not run"]
 TEACHER = "teacher"
+FEW = 5  # paired seeds below which the spread of one pair says little
+MANY = 4  # rows from which on their common spread says more
 
 
 class Published(NamedTuple):
@@ -170,6 +172,12 @@ class Noise(NamedTuple):
     groups: tuple[tuple[str, ...], ...] = ()
     residual: Pooled | None = None
     shared: bool = False
+
+
+def usual_method(lines: Sequence[Line]) -> Method:
+    """``pooled`` where many rows have few seeds, else ``t``."""
+    seeds = [len(line.values) for line in _students(lines) if len(line.values) > 1]
+    return "pooled" if len(seeds) >= MANY and min(seeds) < FEW else "t"
 
 
 def noise(lines: Sequence[Line], *, level: float, method: Method = "t") -> Noise:

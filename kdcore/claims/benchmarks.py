@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from statistics import mean
 
 from kdcore.claims.evidence import Gap, gap, values
@@ -58,16 +57,16 @@ def together(*rules: Callable[[Records], Verdict]) -> Callable[[Records], Verdic
     return all_of
 
 
-def comparing(records: Records) -> Callable[..., Gap]:
-    """`gap` of two rows by the spread that all students of these records share; by their own where there is none."""
-    return partial(gap, pooled=residual(accuracies(records, ["student", *methods(records)])))
-
-
 def between(records: Records, upper: Sequence[str], lower: Sequence[str], level: float = 0.95) -> Gap:
-    """How far the mean of some rows lies above that of others: averaged rows scatter less than one."""
+    """How far the mean of some rows lies above that of others.
+
+    By the spread that all students of these records share, of which a mean of rows has less than one row; by their own
+    where there is none, or where one of them does not share it.
+    """
     shared = residual(accuracies(records, ["student", *methods(records)]))
     if shared is not None:
         shared = shared._replace(std=shared.std * math.sqrt((1 / len(upper) + 1 / len(lower)) / 2))
+        shared = None if {*upper, *lower} & set(shared.restless) else shared
     return gap(usual(accuracies(records, upper)), usual(accuracies(records, lower)), level=level, pooled=shared)
 
 
@@ -88,9 +87,8 @@ def between_student_and_teacher(records: Records) -> Verdict:
     """Every row above the student alone and below the teacher, all of them together at 95 %."""
     rows = accuracies(records, methods(records))
     level = 1 - 0.05 / (2 * len(rows))
-    student, teacher = (values(records, head, "accuracy") for head in ("student", "teacher"))
-    compared = partial(comparing(records), level=level)
-    gains = {row: compared(found, student) for row, found in rows.items()}
+    teacher = values(records, "teacher", "accuracy")
+    gains = {row: between(records, [row], ["student"], level) for row in rows}
     rests = {row: gap(teacher, found, level=level) for row, found in rows.items()}
     worst, nearest = min(gains, key=lambda row: gains[row].mean), min(rests, key=lambda row: rests[row].mean)
     because = (
@@ -107,7 +105,7 @@ def online_wins(records: Records) -> Verdict:
     rows = accuracies(records, methods(records, "okddip-networks"))
     own = {row: rows.pop(row) for row in ONLINE}
     first, second = highest(own), highest(rows)
-    lead = comparing(records)(own[first], rows[second], level=BOTH)
+    lead = between(records, [first], [second], BOTH)
     over = between(records, ONLINE, ONE_TO_ONE, BOTH)
     because = (
         f"{first}, the best of them, lies {lead} from {second}, the best of the others; the mean of "
@@ -173,9 +171,7 @@ def relations_win(records: Records) -> Verdict:
 
 def answers_return(records: Records) -> Verdict:
     """Each of the two designed losses on answers above plain distillation."""
-    plain = values(records, "kd", "accuracy")
-    compared = partial(comparing(records), level=BOTH)
-    found = {row: compared(row_values, plain) for row, row_values in accuracies(records, DESIGNED).items()}
+    found = {row: between(records, [row], ["kd"], BOTH) for row in DESIGNED}
     because = "; ".join(f"{row} lies {one} from kd" for row, one in found.items())
     return Verdict(word(all(one.above for one in found.values()), any(one.below for one in found.values())), because)
 
@@ -184,7 +180,7 @@ def fusion_wins(records: Records) -> Verdict:
     """The method that is said to join kinds of knowledge above the best other row, at the same budget."""
     rows = accuracies(records, methods(records, FUSED, "crld-all-steps"))
     second = highest(rows)
-    lead = comparing(records)(values(records, FUSED, "accuracy"), rows[second])
+    lead = between(records, [FUSED], [second])
     because = f"{FUSED} lies {lead} from {second}, the best of the others"
     return Verdict(word(lead.above, lead.below), because)
 

@@ -2,15 +2,20 @@
 
 With the same initial weights and batches a lucky seed is lucky for every row, and a row's own mean says nothing about
 chance. Three seeds of one pair leave two degrees of freedom for its difference, too few to tell anything after a
-correction for many rows; sixteen rows together leave thirty. The price is an assumption: that rows scatter alike.
+correction for many rows; sixteen rows together leave thirty. The price is an assumption: that rows scatter alike. Rows
+that clearly scatter more than the others are therefore left out, and have their own spread alone.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from kdcore.reporting.statistics import Pooled, Seeds, pool
+
+RARE = 0.01  # how often one of many rows that scatter alike may be taken for restless
+FEWEST_ROWS = 5  # below which there are too few others to be measured by
 
 
 def residual(rows: Mapping[str, Seeds]) -> Pooled | None:
@@ -20,7 +25,8 @@ def residual(rows: Mapping[str, Seeds]) -> Pooled | None:
     common seeds then has the standard error ``std * sqrt(2 / n)``.
 
     Args:
-        rows: seed to value of each row; a row without spread is left out and named, as in `pool`.
+        rows: seed to value of each row; a row without spread is left out and named, as in `pool`, and so is one that
+            scatters more than the others by more than chance allows.
 
     Returns:
         None where nothing is left to estimate it from: one row, or one seed.
@@ -30,20 +36,67 @@ def residual(rows: Mapping[str, Seeds]) -> Pooled | None:
         >>> round(found.std, 6), found.freedom
         (1.414214, 2)
     """
-    import numpy
-
     moving = pool({name: list(values.values()) for name, values in rows.items()})
     if moving is None:
         return None
     used = {name: values for name, values in rows.items() if len(values) > 1 and name not in moving.still}
-    places = {seed: place for place, seed in enumerate(sorted({seed for row in used.values() for seed in row}))}
-    cells = [(row, places[seed], value) for row, values in enumerate(used.values()) for seed, value in values.items()]
-    design = numpy.zeros((len(cells), len(used) + len(places)))
+    found = _fitted(used)
+    restless = _restless(used, found) if found else ()
+    if restless:
+        found = _fitted({name: values for name, values in used.items() if name not in restless})
+    if found is None:
+        return None
+    std = math.sqrt(math.fsum(found.squares.values()) / found.freedom)
+    return Pooled(std, found.freedom, moving.still, restless)
+
+
+class _Fit(NamedTuple):
+    """Sums of squares that row and seed leave, by row, and the degrees of freedom of them all."""
+
+    squares: dict[str, float]
+    freedom: int
+
+
+def _fitted(rows: Mapping[str, Seeds]) -> _Fit | None:
+    import numpy
+
+    places = {seed: place for place, seed in enumerate(sorted({seed for row in rows.values() for seed in row}))}
+    cells = [(row, places[seed], value) for row, values in enumerate(rows.values()) for seed, value in values.items()]
+    design = numpy.zeros((len(cells), len(rows) + len(places)))
     for number, (row, seed, _) in enumerate(cells):
-        design[number, row] = design[number, len(used) + seed] = 1.0
+        design[number, row] = design[number, len(rows) + seed] = 1.0
     values = numpy.array([value for *_, value in cells])
     effects, _, rank, _ = numpy.linalg.lstsq(design, values, rcond=None)
     freedom, left = len(cells) - int(rank), values - design @ effects
     if freedom < 1 or numpy.abs(left).max() <= 1e-12 * numpy.abs(values).max():
         return None
-    return Pooled(math.sqrt(float(left @ left) / freedom), freedom, moving.still)
+    owners = numpy.array([row for row, *_ in cells])
+    return _Fit({name: float((left[owners == row] ** 2).sum()) for row, name in enumerate(rows)}, freedom)
+
+
+def _restless(rows: Mapping[str, Seeds], found: _Fit | None) -> tuple[str, ...]:
+    """The rows that scatter more than the others, the wildest first.
+
+    One after the other the row with the largest sum of squares is held against what is left, up to a third of all
+    rows; those up to the last that no chance explains are restless, so that one wild row cannot hide behind another.
+    """
+    kept, gone, last = dict(rows), [], 0
+    while found and len(kept) >= FEWEST_ROWS and len(gone) < len(rows) // 3:
+        worst = max(found.squares, key=found.squares.__getitem__)
+        gone.append(worst)
+        last = len(gone) if _wild(worst, found, kept) else last
+        del kept[worst]
+        found = _fitted(kept)
+    return tuple(gone[:last])
+
+
+def _wild(row: str, found: _Fit, rows: Mapping[str, Seeds]) -> bool:
+    """Cochran's test of the largest variance, at 1 % for all rows."""
+    from scipy.stats import f
+
+    several = len(rows)
+    own = (len(rows[row]) - 1) * (several - 1) / several  # the part of the freedom that is the row's
+    rest = found.freedom - own
+    others = math.fsum(found.squares.values()) - found.squares[row]
+    ratio = found.squares[row] / own * rest / others if others > 0 else math.inf
+    return bool(ratio > f.isf(RARE / several, own, rest))

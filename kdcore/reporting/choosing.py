@@ -63,7 +63,7 @@ def choose(table: ResultTable, costs: Mapping[str, float], limit: float = math.i
     sign = -1 if table.metric.better == "lower" else 1
     best, *others = sorted(lines, key=lambda line: -sign * line.summary.mean)
     compare = comparison(table.level, table.method, table.noise)
-    pairs = [compare(best.values, other.values) for other in others]
+    pairs = [compare(best, other) for other in others]
     adjusted = holm([pair.p for pair in pairs])
     words = [verdict(pair, p, level=table.level) for pair, p in zip(pairs, adjusted)]
     tied = [best.key, *(other.key for other, word in zip(others, words) if word in ("not told apart", "no verdict"))]

@@ -166,11 +166,19 @@ def verdict(difference: Paired, adjusted: float | None, *, level: float = 0.95) 
 
 
 class Pooled(NamedTuple):
-    """One standard deviation for all rows, its degrees of freedom, and the rows that have no spread to pool."""
+    """One standard deviation for all rows, its degrees of freedom, and the rows that it leaves out.
+
+    Attributes:
+        std: in the unit of the values.
+        freedom: its degrees of freedom.
+        still: rows that have no spread to pool.
+        restless: rows that scatter more than the others (`kdcore.reporting.blocks.residual`).
+    """
 
     std: float
     freedom: int
     still: tuple[str, ...] = ()
+    restless: tuple[str, ...] = ()
 
 
 def pool(groups: Mapping[str, Sequence[float]]) -> Pooled | None:

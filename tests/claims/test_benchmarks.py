@@ -15,9 +15,8 @@ from kdcore.claims.benchmarks import (
     STRUCTURE_BEST,
     ZHAO2026_OBSERVATIONS,
     between,
-    comparing,
 )
-from kdcore.claims.evidence import values
+from kdcore.claims.evidence import gap, values
 from kdcore.reporting import result_table
 
 SI2023 = {
@@ -45,28 +44,27 @@ def made(records, means, seeds=5, scatter=0.001, **changes) -> list:
     return [one for row, mean in rows.items() for one in records.accuracy(row, mean, scatter=scatter, seeds=seeds)]
 
 
-class TestComparing:
+class TestBetween:
     """Two seeds of a pair leave one degree of freedom, those of a table one less than it has students."""
 
     def test_two_seeds_of_many_rows_tell_what_two_seeds_of_two_rows_do_not(self, records):
         many = made(records, SI2023, seeds=2)
         few = [one for one in many if one["row"] in ("student", "kd")]
-        rows = [values(many, row, "accuracy") for row in ("kd", "student")]
-        assert comparing(many)(*rows).above and not comparing(few)(*rows).above
+        assert between(many, ["kd"], ["student"]).above and not between(few, ["kd"], ["student"]).above
 
     def test_the_interval_is_the_tables(self, records):
         many = made(records, SI2023)
         table = result_table(
             [one | {"experiment": "x", "hash": f"{one['row']}{one['seed']}"} for one in many], method="pooled"
         )
-        found = comparing(many)(values(many, "rkd", "accuracy"), values(many, "student", "accuracy"))
+        found = between(many, ["rkd"], ["student"])
         shown = table.between("rkd", "student")
         assert (found.mean, found.low, found.high) == pytest.approx((shown.mean, shown.low, shown.high))
 
     def test_a_mean_of_rows_scatters_less_than_a_row(self, records):
         """Three rows against three: a third of the variance of one against one."""
         many = made(records, SI2023)
-        one = comparing(many)(values(many, "kd", "accuracy"), values(many, "rkd", "accuracy"))
+        one = between(many, ["kd"], ["rkd"])
         three = between(many, ("kd", "crd", "takd"), ("rkd", "irg", "sp"))
         assert (three.high - three.low) / (one.high - one.low) == pytest.approx(3**-0.5)
 
@@ -79,6 +77,17 @@ class TestComparing:
         found = between(many, ("kd", "at"), ("student",))
         half = scipy.stats.t.ppf(0.975, 2) * spread * math.sqrt((1 / 2 + 1) / 2)
         assert (found.mean, found.high - found.mean) == pytest.approx((0.2, half))
+
+    def test_a_row_that_scatters_more_than_the_others_is_compared_by_its_own_spread(self, records):
+        wild = [one for one in made(records, SI2023) if one["row"] != "kd"]
+        wild += [{"row": "kd", "seed": seed, "last": {"accuracy": value}}
+                 for seed, value in enumerate((0.95, 0.80, 0.99, 0.70, 0.97))]  # fmt: skip
+        own = gap(values(wild, "kd", "accuracy"), values(wild, "student", "accuracy"))
+        assert between(wild, ["kd"], ["student"]) == own
+        calm = made(records, SI2023)
+        assert between(wild, ["rkd"], ["student"]).low == pytest.approx(
+            between(calm, ["rkd"], ["student"]).low, abs=1e-3
+        )
 
 
 class TestAllBetween:

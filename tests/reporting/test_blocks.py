@@ -80,7 +80,55 @@ class TestResidual:
         assert covered / tried == pytest.approx(0.95, abs=0.02)
 
 
+class TestRestless:
+    """A row that clearly scatters more than the others says nothing of theirs, nor they of its."""
+
+    def alike(self, random, count=12, n=3):
+        return {f"r{place:02}": seeds(*random.normal(size=n)) for place in range(count)}
+
+    def test_a_wild_row_is_left_out_and_named(self):
+        rows = self.alike(numpy.random.default_rng(3))
+        found = residual(rows | {"wild": seeds(30.0, -25.0, 4.0), "wilder": seeds(-300.0, 250.0, 10.0)})
+        assert set(found.restless) == {"wild", "wilder"}
+        assert (found.std, found.freedom) == pytest.approx((residual(rows).std, residual(rows).freedom))
+
+    def test_one_wild_row_does_not_hide_behind_another(self):
+        """Both at once make a spread in which either is nothing special."""
+        rows = self.alike(numpy.random.default_rng(3), 6)
+        found = residual(rows | {"wild": seeds(9.0, -9.0, 0.0), "wilder": seeds(-12.0, 6.0, 6.0)})
+        assert found.restless == ("wilder", "wild")
+
+    def test_rows_that_scatter_alike_are_rarely_called_restless(self):
+        random = numpy.random.default_rng(4)
+        called = sum(bool(residual(self.alike(random, n=n)).restless) for n in (2, 3, 5) for _ in range(200))
+        assert called <= 12  # 6 are expected of 600 at 1 %
+
+    def test_twice_the_spread_is_not_yet_another_kind(self):
+        random = numpy.random.default_rng(5)
+        called = sum(
+            bool(residual(self.alike(random) | {"more": seeds(*random.normal(scale=2.0, size=3))}).restless)
+            for _ in range(200)
+        )
+        assert called < 40
+
+    def test_of_few_rows_none_is_called_so(self):
+        assert not residual(self.alike(numpy.random.default_rng(6), 3) | {"wild": seeds(30.0, -25.0, 4.0)}).restless
+
+
 class TestTable:
+    def test_a_wild_row_is_compared_by_its_own_spread_and_the_note_says_so(self, rows):
+        random = numpy.random.default_rng(7)
+        means = {"student": 0.8} | {f"m{k}": 0.83 for k in range(10)}
+        records = [one for key, mean in means.items() for one in rows(key, tuple(mean + 0.002 * random.normal(size=3)))]
+        wild = rows("wild", (0.99, 0.60, 0.85))
+        table = result_table([*records, *wild])
+        assert table.method == "pooled" and table.noise.residual.restless == ("wild",)
+        pair = paired_difference({0: 0.99, 1: 0.60, 2: 0.85}, table.lines[0].values)
+        shown = {line.key: line for line in table.lines}
+        assert shown["wild"].difference == pair and {shown[f"m{k}"].word for k in range(10)} == {"above"}
+        assert any("`wild` scatters more and is compared by its own" in note for note in table.notes)
+        assert not any("wild" in group for group in table.noise.groups)
+
     def test_three_seeds_of_many_rows_tell_what_one_pair_cannot(self, rows):
         wobble = ((1, -2, 1), (0, 2, -2), (-1, 1, 0), (2, -1, -1), (-2, 0, 2))
         table = {f"m{k}": tuple(0.82 + 0.003 * one for one in each) for k, each in enumerate(wobble)}

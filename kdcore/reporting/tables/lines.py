@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from kdcore.reporting import statistics
@@ -12,7 +11,7 @@ from kdcore.reporting.blocks import residual
 from kdcore.reporting.formatting import listed, seeds_text
 from kdcore.reporting.metrics import Metric
 from kdcore.reporting.selection import Row
-from kdcore.reporting.statistics import FEWEST, Paired, Pooled, Seeds, Summary, Word
+from kdcore.reporting.statistics import FEWEST, Paired, Pooled, Summary, Word
 
 Method = Literal["t", "bootstrap", "pooled"]
 Status = Literal["done", "partly failed", "failed", "not run"]
@@ -135,7 +134,7 @@ def compared(lines: Sequence[Line], reference: str, *, level: float, method: Met
     if base is None:
         return list(lines)
     pairs = {
-        line.key: compare(line.values, base.values)
+        line.key: compare(line, base)
         for line in lines
         if line.values and not (line.is_teacher or line.stale or line is base)
     }
@@ -191,15 +190,25 @@ def noise(lines: Sequence[Line], *, level: float, method: Method = "t") -> Noise
     shared = method == "pooled" and left is not None and same
     basis = left if shared else pooled
     gap = statistics.smallest_gap(basis.std, seeds, basis.freedom, level=level)
-    tied = statistics.ties(groups, level=level, pooled=left if shared else None)
+    alike = {key: values for key, values in groups.items() if not shared or key not in left.restless}
+    tied = statistics.ties(alike, level=level, pooled=left if shared else None)
     return Noise(pooled, seeds, gap, tuple(tied), left, shared)
 
 
-def comparison(level: float, method: Method, noise: Noise) -> Callable[[Seeds, Seeds], Paired]:
-    """How two rows of a table are compared; ``pooled`` is ``t`` where there is no common spread."""
-    if method == "pooled":
-        return partial(statistics.paired_difference, level=level, pooled=noise.residual)
-    return partial(statistics.paired_difference, level=level, method=method)
+def comparison(level: float, method: Method, noise: Noise) -> Callable[[Line, Line], Paired]:
+    """How two rows of a table are compared.
+
+    ``pooled`` is ``t`` where there is no common spread, and for a row that does not share it.
+    """
+
+    def compare(one: Line, other: Line) -> Paired:
+        common = noise.residual if method == "pooled" else None
+        if common and {one.key, other.key} & set(common.restless):
+            common = None
+        kind = "bootstrap" if method == "bootstrap" else "t"
+        return statistics.paired_difference(one.values, other.values, level=level, method=kind, pooled=common)
+
+    return compare
 
 
 def with_best(lines: Sequence[Line], metric: Metric, noise: Noise) -> list[Line]:

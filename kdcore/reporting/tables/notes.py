@@ -47,7 +47,11 @@ def _common(table: ResultTable) -> str:
     if table.method != "pooled" or left is None:
         return ""
     spread = f"{table.metric.show(left.std, table.decimals)} {table.metric.gap}".strip()
-    return f" from one spread of all rows about row and seed ({spread}, {left.freedom} degrees of freedom)"
+    verb = (
+        "scatters more and is compared by its" if len(left.restless) == 1 else "scatter more and are compared by their"
+    )
+    own = f"; {_rows(table, left.restless)} {verb} own" if left.restless else ""
+    return f" from one spread of all rows about row and seed ({spread}, {left.freedom} degrees of freedom){own}"
 
 
 def _without_interval(table: ResultTable) -> Iterator[str]:

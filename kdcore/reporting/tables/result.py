@@ -199,7 +199,7 @@ class ResultTable:
     def between(self, row: str, other: str) -> Paired:
         """The paired difference of any two rows, uncorrected: one comparison that was planned beforehand."""
         one, two = self._line(row), self._line(other)
-        return comparison(self.level, self.method, self.noise)(one.values, two.values)
+        return comparison(self.level, self.method, self.noise)(one, two)
 
     def value_text(self, row: str) -> str:
         """As the table shows it: ``94.5 ± 0.7 (5)``."""

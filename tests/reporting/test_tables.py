@@ -401,7 +401,7 @@ class TestUsualMethod:
 
     @pytest.mark.parametrize(
         ("count", "seeds", "method"),
-        [(4, 2, "pooled"), (4, 4, "pooled"), (3, 2, "t"), (4, 5, "t"), (4, 1, "t"), (20, 3, "pooled")],
+        [(4, 2, "pooled"), (8, 3, "pooled"), (8, 4, "pooled"), (3, 2, "t"), (7, 3, "t"), (9, 5, "t"), (9, 1, "t")],
     )
     def test_few_seeds_of_many_rows_are_pooled(self, rows, count, seeds, method):
         assert result_table(self.made(rows, count, seeds), reference="row-0").method == method

@@ -89,8 +89,8 @@ def result_table(
         level: of intervals and tests.
         method: of intervals: ``t`` or ``bootstrap`` as in `kdcore.reporting.statistics.paired_difference`, from each
             pair of rows alone; ``pooled`` for a t interval whose spread is that of all rows
-            (`kdcore.reporting.blocks.residual`). Where None, ``pooled`` for four rows or more of which one has fewer
-            than five seeds, since a pair's own spread then says little, and ``t`` otherwise.
+            (`kdcore.reporting.blocks.residual`). Where None, ``pooled`` for two seeds of four rows or more and for
+            three or four seeds of eight or more, since a pair's own spread then says little; else ``t``.
         title: of the caption; the experiment's where empty.
         name: label for ``{numref}``; ``tab-<experiment>`` where empty.
         labels: row to the name that is shown.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
@@ -16,8 +17,7 @@ from kdcore.reporting.statistics import FEWEST, Paired, Pooled, Summary, Word
 Method = Literal["t", "bootstrap", "pooled"]
 Status = Literal["done", "partly failed", "failed", "not run"]
 TEACHER = "teacher"
-FEW = 5  # paired seeds below which the spread of one pair says little
-MANY = 4  # rows from which on their common spread says more
+MANY = {2: 4, 3: 8, 4: 8}  # so few seeds of a pair say less of its spread than so many rows together
 
 
 class Published(NamedTuple):
@@ -176,7 +176,7 @@ class Noise(NamedTuple):
 def usual_method(lines: Sequence[Line]) -> Method:
     """``pooled`` where many rows have few seeds, else ``t``."""
     seeds = [len(line.values) for line in _students(lines) if len(line.values) > 1]
-    return "pooled" if len(seeds) >= MANY and min(seeds) < FEW else "t"
+    return "pooled" if seeds and len(seeds) >= MANY.get(min(seeds), math.inf) else "t"
 
 
 def noise(lines: Sequence[Line], *, level: float, method: Method = "t") -> Noise:

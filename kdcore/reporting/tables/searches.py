@@ -1,4 +1,4 @@
-"""What a search for weights tried and chose: a line a row, a column a multiple of the published weight."""
+"""What a search for weights tried and chose: a line a row, a column a multiple of its weight."""
 
 from __future__ import annotations
 
@@ -116,10 +116,10 @@ def search_table(
     unit = f", in {'percent' if metric.unit == '%' else metric.unit}" if metric.unit else ""
     said = (
         f"{asked.title}: {metric.label} on that split{unit}, mean over the seeds of the search, at each multiple of "
-        "the published weight, and the weight that it chose."
+        "the row's weight (published, or ours where none is), and what it chose."
     )
     return SearchTable(
-        ("row", "published", *(f"× {scale:g}" for scale in SCALES), "chosen"),
+        ("row", "weight", *(f"× {scale:g}" for scale in SCALES), "chosen"),
         tuple(lines),
         caption(said, mine) if mine else said,
         name,
@@ -148,7 +148,7 @@ def _notes(lines: Sequence[Sequence[Any]], records: Sequence[Record]) -> Iterabl
     if not records:
         yield "Nothing is recorded of this search."
         return
-    yield "Of equal scores the weight nearest to the published one is chosen."
+    yield "Of equal scores the one nearest to the whole weight is chosen."
     if any(None in line for line in lines):
         yield "A dash: no run is recorded, or one failed."
     parts = sorted({part for record in records for part in outdated_parts(record.get("revision"))})

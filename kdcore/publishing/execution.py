@@ -16,12 +16,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing import connection, parent_process
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
 from kdcore.experiments.provenance import versions
 from kdcore.publishing.cleaning import clean
+from kdcore.publishing.lifetime import end_with_parent
 from kdcore.publishing.project import Mistake, Source, tags_of, text_of, write_whole
 
 METER = "from kdcore.publishing import meter; meter.start()"
@@ -91,11 +92,6 @@ def serve(pipe: connection.Connection, folder: str) -> None:
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - papermill and jupyter speak of what we report
     while (task := pipe.recv()) is not None:
         pipe.send(run(task, Path(folder), lambda *where: pipe.send(where)))
-
-
-def end_with_parent() -> None:
-    connection.wait([parent_process().sentinel])
-    os._exit(1)
 
 
 def run(job: Job, folder: Path, say: Callable[[int, int], None]) -> Outcome:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from kdcore.experiments.provenance import commit
-from kdcore.publishing import pool
+from kdcore.publishing import pool, teachers
 from kdcore.publishing.execution import Job, Outcome
 from kdcore.publishing.progress import Progress
 from kdcore.publishing.project import Mistake, Project, Source, sha256, surroundings, write_whole
-from kdcore.publishing.teachers import teachers_of
 
 # Seconds that a cell and a notebook may take before they are taken for hung: generous, since a machine may be shared.
 PATIENCE = {"smoke": (300, 900), "quick": (600, 1800), "short": (6 * 3600, 12 * 3600), "paper": (48 * 3600, 96 * 3600)}
@@ -122,10 +120,10 @@ class Execution:
 
     def prepare(self, sources: Sequence[Source]) -> None:
         """Train shared teachers that the store lacks; a notebook would train its own if this fails, and say why."""
-        keys = teachers_of(sources, self.profile)
+        keys = teachers.teachers_of(sources, self.profile)
         if keys:
             print(f"teachers: {', '.join(keys)}", file=sys.stderr)
-            subprocess.run([sys.executable, "-m", "kdcore.publishing.teachers", self.profile, self.device, *keys])
+            teachers.prepare(self.profile, self.device, keys)
 
     def execute(self, pages: Sequence[Page], at_once: int, ledger: Ledger) -> Iterable[Outcome]:
         """The longest first, so that none of them is left for last."""

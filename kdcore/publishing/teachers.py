@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 
+from kdcore.publishing.lifetime import end_with_parent
 from kdcore.publishing.project import Source, text_of
 
 
@@ -20,16 +23,25 @@ def teachers_of(sources: Iterable[Source], profile: str) -> list[str]:
     return [key for key in found if profile in experiments.get(key).profiles]
 
 
+def prepare(profile: str, device: str, keys: Sequence[str]) -> None:
+    """Run them in a process of their own, so that nothing of torch stays in this one; what the store has is left.
+
+    The process ends with this one, however this one ends. What it cannot train, a notebook will ask for and tell.
+    """
+    process = multiprocessing.get_context("spawn").Process(target=train, args=(profile, device, keys))
+    process.start()
+    try:
+        process.join()
+    finally:
+        process.kill()  # at any moment: the store resumes
+
+
 def train(profile: str, device: str, keys: Iterable[str]) -> None:
-    """Run them; what the store has is left as it is."""
+    threading.Thread(target=end_with_parent, daemon=True).start()
     from kdcore import experiments
 
-    for key in keys:
-        experiments.run(key, profile=profile, device=device)
-
-
-if __name__ == "__main__":
     try:
-        train(sys.argv[1], sys.argv[2], sys.argv[3:])
-    except KeyboardInterrupt:  # the command that started this one says so
+        for key in keys:
+            experiments.run(key, profile=profile, device=device)
+    except KeyboardInterrupt:  # the command that started this process says so
         sys.exit(130)

@@ -219,3 +219,14 @@ class TestInterruption:
         assert command.returncode == status
         assert "Traceback" not in said
         until(lambda: not alive(kernel))
+
+    def test_no_training_of_a_teacher_does_either(self, tmp_path):
+        code = "from kdcore.publishing.teachers import prepare; prepare('quick', 'cpu', ['text-teacher'])"
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "KDCORE_RUNS": str(tmp_path)}
+        command = subprocess.Popen([sys.executable, "-c", code], env=environment)
+        until(lambda: list(tmp_path.rglob("*.lock")))  # it trains
+        children = subprocess.run(["pgrep", "-P", str(command.pid)], capture_output=True, text=True).stdout.split()
+        command.kill()
+        command.wait()
+        assert children
+        until(lambda: not any(alive(int(child)) for child in children))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from kdcore.entry import Refusal
-from kdcore.publishing.pages.front import SHOWN, beside
-from kdcore.publishing.pages.tables import PROFILES, tables_of
+from kdcore.publishing.pages.tables import PROFILES, SHOWN, beside, beside_rows, tables_of
 from kdcore.publishing.project import Project, write_whole
 from kdcore.reporting.picture import svg_table
 
@@ -19,7 +18,7 @@ def picture(project: Project) -> str:
     if not name:
         raise Refusal(f"none of {', '.join(SHOWN)} has published records, so there is no table to draw")
     others, source = beside(SHOWN[name])
-    profile, _, table, _ = next(tables_of(name, published=others))
+    profile, _, table, _ = next(tables_of(name, published=beside_rows(name, others)))
     return svg_table(table, source, PROFILES[profile])
 
 

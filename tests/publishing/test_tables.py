@@ -103,6 +103,7 @@ class TestFrontTable:
     def shown(self, published, monkeypatch):
         told = {"student": {"value": 0.7, "citation": "si2023", "protocol": "theirs"}}
         monkeypatch.setattr(front, "beside", lambda block: (told, "si2023 Table 1"))
+        monkeypatch.setattr(front, "beside_rows", lambda name, block: block)
         return front.first_table("response", "made-up", Links({"kd": "executed/01_foundations"}))
 
     def test_the_longest_recipe_is_shown_and_leads_to_its_page(self, shown):
@@ -122,6 +123,11 @@ class TestFrontTable:
         covered = types.SimpleNamespace(counts=lambda *chapters: (0, 1))
         hero = front.front_parts(Project(clone(tmp_path)), covered, {}, {}, Links({}))["hero.md"]
         assert "kd-alone" in hero and "tab-front" not in hero
+
+    def test_rows_with_published_numbers_of_their_own_keep_them(self):
+        """Both readings of a row stand beside the one number that was printed for it."""
+        assert tables.beside_rows("si2023-table1", {"afds": 1}) is None
+        assert tables.beside_rows("cifar10-first", {"kd": 1}) == {"kd": 1}
 
     @pytest.mark.parametrize("name", front.SHOWN)
     def test_the_numbers_beside_are_sourced_and_fractions(self, name):

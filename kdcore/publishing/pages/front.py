@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kdcore.publishing.pages.links import COVERAGE, address
 from kdcore.publishing.pages.methods import GROUPS
-from kdcore.publishing.pages.tables import PROFILES, SHOWN, beside, judged, tables_of
+from kdcore.publishing.pages.tables import PROFILES, SHOWN, beside, beside_rows, judged, tables_of
 from kdcore.publishing.project import Project
 from kdcore.reporting.formatting import capital
 from kdcore.reporting.markup import Grid, escape
@@ -114,6 +114,7 @@ def first_table(name: str, block: str, links: Links) -> str:
     from kdcore.reporting.verdicts import by_row
 
     others, source = beside(block)
+    others = beside_rows(name, others)
     profile, _, table, records = next(tables_of(name, published=others))
     found = by_row(judged(table, records, others))
     here, there = len(shown(table)), len(table.lines)

@@ -60,8 +60,7 @@ def table_page(name: str) -> str:
     about = get(name)
     zh = "权重选择" if name.endswith(SEARCH) else "结果表"
     head = f"(published-{name})=\n# {about.title} {{zh}}`{zh}`\n\nExperiment `{name}`.\n"
-    own = name not in SHOWN or any(row.published for row in about.rows)
-    parts, others = [], None if own else beside(SHOWN[name])[0]
+    parts, others = [], beside_rows(name, beside(SHOWN[name])[0]) if name in SHOWN else None
     shown = search_tables_of(name) if name.endswith(SEARCH) else tables_of(name, published=others)
     for profile, device, table, records in shown:
         made = provenance(records)._repr_mimebundle_()["text/markdown"]
@@ -88,6 +87,13 @@ def verdicts_of(table: ResultTable, records: list[Any], published: Mapping[str, 
 
     about = {"caption": "What these records say of the published numbers.", "name": f"{table.name}-verdicts"}
     return verdict_table(judged(table, records, published), table, **about)._repr_mimebundle_()["text/markdown"] + "\n"
+
+
+def beside_rows(name: str, block: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The published numbers for an experiment's rows: those of a block, or None where the rows have their own."""
+    from kdcore.experiments import get
+
+    return None if any(row.published for row in get(name).rows) else block
 
 
 def beside(block: str) -> tuple[dict[str, dict[str, Any]], str]:

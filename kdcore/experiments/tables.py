@@ -135,7 +135,7 @@ SI2023_TABLE1 = Experiment(
         si2023(CONTRASTIVE.row("crd"), "crd"),
         TAKD,
         si2023(FEATURE.row("fitnet"), "fitnet", **BUDGET),
-        si2023(FEATURE.row("fitnet-joint")),
+        si2023(FEATURE.row("fitnet-joint"), "fitnet"),
         si2023(FEATURE.row("at"), "at"),
         si2023(FEATURE.row("afds"), "afds", "the AFD of 2020; weight 1, ours: the paper could not be read"),
         si2023(FEATURE.row("afd-attention-matching"), "afds", "the AFD of 2021, with distillation: the authors' code"),
@@ -149,6 +149,7 @@ SI2023_TABLE1 = Experiment(
         taught(
             "okddip-networks",
             "the same with three networks that share nothing",
+            number("si2023-table1", "okddip"),
             settings={"scheme": "okddip-networks", "peers": 2, "teacher": None},
         ),
         AMTML,

@@ -43,7 +43,9 @@ def table(
     profile: Annotated[str, typer.Option(help="Which, where there are records of several.")] = "",
     device: Annotated[str, typer.Option(help="Which, where there are records of several: cpu or cuda.")] = "",
     metric: Annotated[str, typer.Option(help="What is shown.")] = "accuracy",
-    reference: Annotated[str, typer.Option(help="The row that the others are compared with.")] = "student",
+    reference: Annotated[
+        str, typer.Option(help="The row that the others are compared with; the student without a teacher.")
+    ] = "",
     where: Annotated[str, typer.Option(help="local, published or both.")] = "both",
     edition: Annotated[
         str, typer.Option(metavar="HASH", help="Recompute a published edition; its caption names it.")

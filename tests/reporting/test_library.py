@@ -50,6 +50,11 @@ class TestExperimentsOfTheLibrary:
         assert {line.status for line in table.lines} == {"done", "not run"}
         assert any(line.published for line in table.lines)
 
+    def test_where_an_experiment_has_no_student_its_first_row_is_the_reference(self):
+        assert result_table([], "precision").reference == "float32"
+        assert result_table([], "response").reference == "student"
+        assert result_table([], "precision", reference="bfloat16").reference == "bfloat16"
+
     def test_runs_as_they_would_be_made_today_are_compared(self, response):
         assert not any(line.stale for line in result_table(response, "response").lines)
 

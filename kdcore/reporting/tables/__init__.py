@@ -48,7 +48,7 @@ def result_table(
     records: Iterable[Record],
     experiment: Any = None,
     metric: str = "accuracy",
-    reference: str = "student",
+    reference: str = "",
     rows: Sequence[str] | None = None,
     published: Mapping[str, Any] | None = None,
     *,
@@ -74,7 +74,8 @@ def result_table(
         experiment: the experiment or its key; with it, rows that have no record yet are shown as not run, published
             values come from its rows, and variants of a row are told apart.
         metric: what is shown; see `kdcore.reporting.selection.value_of` for names of nested results.
-        reference: the row that the others are compared with.
+        reference: the row that the others are compared with; where empty ``student``, or the first row of an experiment
+            that has none.
         rows: the rows to show, in this order; all where None. Teacher and reference always come first.
         published: row to `Published` (or a mapping with its fields), in place of the experiment's.
         which: ``last`` epoch, ``best`` epoch (only beside published best-epoch numbers) or ``mean_of_last_ten``.
@@ -104,6 +105,7 @@ def result_table(
     records = records if isinstance(records, Sequence) else list(records)
     about = known(experiment)
     key, own = getattr(about, "key", experiment), {row.key: row for row in getattr(about, "rows", ())}
+    reference = reference or ("student" if "student" in own or not own else next(iter(own)))
     wanted = {}
     if edition is None:
         wanted, outdated = wanted_now(about, records, profile, device), outdated or outdated_parts

@@ -41,7 +41,7 @@ def residual(rows: Mapping[str, Seeds]) -> Pooled | None:
         return None
     used = {name: values for name, values in rows.items() if len(values) > 1 and name not in moving.still}
     found = _fitted(used)
-    restless = _restless(used, found) if found else ()
+    restless = _restless(used, found)
     if restless:
         found = _fitted({name: values for name, values in used.items() if name not in restless})
     if found is None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from kdcore.reporting.editions import UNDATED
+from kdcore.reporting.editions import UNDATED, Edition
 from kdcore.reporting.formatting import counted
 from kdcore.reporting.markup import latex_escape, to_latex, to_plain
 
@@ -27,6 +27,16 @@ COLUMNS = (
 def makers(table: ResultTable | SearchTable) -> dict[str, Callable[[], str]]:
     """File ending to what makes the file."""
     return {"csv": table.csv, "tex": table.latex, "bib": table.bibtex, "json": table.json}
+
+
+def files(table: ResultTable | SearchTable) -> dict[str, str]:
+    """File name, with the edition, to content."""
+    return {f"{table.name}-{table.edition.short}.{kind}": make() for kind, make in makers(table).items()}
+
+
+def of_edition(edition: Edition) -> dict[str, Any]:
+    """An edition as JSON has it; why it was published stands in the changelog."""
+    return {"date": edition.date, "short": edition.short, "hashes": list(edition.hashes)}
 
 
 def csv_text(table: ResultTable) -> str:
@@ -88,7 +98,7 @@ def json_text(table: ResultTable) -> str:
     head = {name: getattr(table, name) for name in ("title", "experiment", "split", "which", "profile", "device")}
     head |= {"metric": table.metric.key, "unit": "fraction" if table.metric.scale == 100 else table.metric.unit}
     head |= {"reference": table.reference, "level": table.level, "method": table.method}
-    head["edition"] = {"date": table.edition.date, "short": table.edition.short, "hashes": list(table.edition.hashes)}
+    head["edition"] = of_edition(table.edition)
     head["noise"] = {
         "pooled_std": noise.pooled.std if noise.pooled else None,
         "freedom": noise.pooled.freedom if noise.pooled else 0,

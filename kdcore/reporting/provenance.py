@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdcore.reporting.display import fenced
-from kdcore.reporting.editions import edition_of, published_editions
+from kdcore.reporting.editions import Edition, edition_of, published_editions
 from kdcore.reporting.formatting import capital, counted, listed, ranges, seeds_text
 from kdcore.reporting.markup import code, escape, to_html, to_plain
 from kdcore.reporting.selection import Record, device_of, origin
@@ -38,12 +38,13 @@ class Provenance:
         }
 
 
-def provenance(records: Iterable[Record], command: str | None = None) -> Provenance:
+def provenance(records: Iterable[Record], command: str | None = None, *, edition: Edition | None = None) -> Provenance:
     """How the table or figure above was made.
 
     Args:
         records: those it shows; none for a figure that is computed where it stands.
         command: that makes it again; built from the records where None.
+        edition: which it shows; the newest that holds these records where None.
     """
     records = list(records)
     experiments = sorted({str(record.get("experiment")) for record in records})
@@ -52,7 +53,7 @@ def provenance(records: Iterable[Record], command: str | None = None) -> Provena
     if records:
         profiles = sorted({str(record.get("profile") or NOT_RECORDED) for record in records})
         published = published_editions(experiments[0]).entries if len(experiments) == 1 else ()
-        editions = f"{counted(len(records), 'record')}, edition {edition_of(records, published)}"
+        editions = f"{counted(len(records), 'record')}, edition {edition or edition_of(records, published)}"
         facts += [
             ("Profile", escape(listed(profiles))),
             ("Device", escape(listed(sorted({_device(record) for record in records})))),
@@ -64,10 +65,10 @@ def provenance(records: Iterable[Record], command: str | None = None) -> Provena
     return Provenance((*facts, ("Again", code(again))) if again else tuple(facts))
 
 
-def caption(text: str, records: Iterable[Record]) -> str:
+def caption(text: str, records: Iterable[Record], *, edition: Edition | None = None) -> str:
     """A caption with what every figure of results must say: profile, device, seeds, number of records, edition."""
     records = list(records)
-    found = provenance(records)
+    found = provenance(records, edition=edition)
     facts = [f"profile {found['Profile']}", found["Device"], seeds_text(record["seed"] for record in records)]
     facts += [found["Records"], found["Origin"]]
     return f"{text.rstrip()} {capital(', '.join(facts))}."

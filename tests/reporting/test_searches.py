@@ -10,7 +10,7 @@ import pytest
 from kdcore import experiments
 from kdcore.entry import Refusal
 from kdcore.experiments.types import Row
-from kdcore.reporting import search_table
+from kdcore.reporting import Edition, search_table
 
 ROWS = (Row("student"), Row("at", search={"weight": 1000.0}), Row("rkd", search={"distance": 25.0, "angle": 50.0}))
 ASKED = replace(experiments.get("feature"), key="made-up", title="Made up", rows=ROWS)
@@ -68,6 +68,11 @@ class TestSearchTable:
         first = [one for one in tried if one["row"] == "at-x1"]
         older = search_table(ASKED, first).edition
         assert search_table(ASKED, tried, edition=older).grid.rows == search_table(ASKED, first).grid.rows
+
+    def test_its_caption_names_the_edition_that_was_asked_for_though_a_later_one_holds_its_records(self, tried):
+        asked = Edition("2026-01-01", "00000000", tuple(sorted(one["hash"] for one in tried)))
+        table = search_table(ASKED, tried, edition=asked)
+        assert "edition 2026-01-01 (00000000)" in table.caption and "quick-cpu-00000000" in table.bibtex()
 
     def test_an_experiment_without_a_weight_is_refused(self, monkeypatch):
         monkeypatch.setattr(experiments, "get", lambda key: replace(ASKED, rows=ROWS[:1]))

@@ -61,8 +61,8 @@ def table_page(name: str) -> str:
     zh = "权重选择" if name.endswith(SEARCH) else "结果表"
     head = f"(published-{name})=\n# {about.title} {{zh}}`{zh}`\n\nExperiment `{name}`.\n"
     parts, others = [], beside_rows(name, beside(SHOWN[name])[0]) if name in SHOWN else None
-    shown = search_tables_of(name) if name.endswith(SEARCH) else tables_of(name, published=others)
-    for profile, device, table, records in shown:
+    tables = search_tables_of(name) if name.endswith(SEARCH) else tables_of(name, published=others)
+    for profile, device, table, records in tables:
         made = provenance(records)._repr_mimebundle_()["text/markdown"]
         shown = table._repr_mimebundle_()["text/markdown"]
         told = f"## Profile {profile}, {device} {{zh}}`配置`\n\n{PROFILES[profile]}\n\n{shown}\n\n{made}\n"

@@ -168,8 +168,7 @@ class ResultTable:
 
     def files(self) -> dict[str, str]:
         """File name to content: the same table for a spreadsheet, a paper, a bibliography and a program."""
-        stem = f"{self.name}-{self.edition.short}"
-        return {f"{stem}.{kind}": make() for kind, make in export.makers(self).items()}
+        return export.files(self)
 
     def save(self, folder: Path) -> list[Path]:
         """Write `files` into a folder that exists."""

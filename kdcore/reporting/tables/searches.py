@@ -62,13 +62,12 @@ class SearchTable(PlainTable):
     def json(self) -> str:
         names = ("title", "experiment", "profile", "device")
         head = {name: getattr(self, name) for name in names} | {"metric": self.metric.key, "split": "validation"}
-        head["edition"] = {"date": self.edition.date, "short": self.edition.short, "hashes": list(self.edition.hashes)}
+        head["edition"] = export.of_edition(self.edition)
         rows = {row: {"scores": one.scores, "chosen": one.scale} for row, one in (self.found or {}).items()}
         return json.dumps(head | {"rows": rows}, indent=1, ensure_ascii=False) + "\n"
 
     def files(self) -> dict[str, str]:
-        stem = f"{self.name}-{self.edition.short}"
-        return {f"{stem}.{kind}": make() for kind, make in export.makers(self).items()} if self.found else {}
+        return export.files(self) if self.found else {}
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         again = f"Again: {code(command(self.experiment, self.profile, self.device))}."
@@ -121,7 +120,7 @@ def search_table(
     return SearchTable(
         ("row", "weight", *(f"× {scale:g}" for scale in SCALES), "chosen"),
         tuple(lines),
-        caption(said, mine) if mine else said,
+        caption(said, mine, edition=edition) if mine else said,
         name,
         (*_notes(lines, mine), *(f"Left out: {note}." for note in left_out)),
         title=asked.title,

@@ -32,6 +32,15 @@ def turning(view=VIEWS["turned"]) -> Data:
     return Data(data.inputs, data.targets, Task(), {**VIEWS, "weak": view}, classes=CLASSES, name="turning")
 
 
+def end_of(name, prepare=lambda teacher, data: None):
+    """All numbers of a scheme after eight steps, with the teacher's answers as they were prepared."""
+    world = World()
+    world.images = turning()
+    prepare(world.teacher, world.images)
+    run = advance(make_run(name, world, steps=8, batch_size=10))
+    return torch.cat([value.double().flatten() for value in run.scheme.state_dict().values()])
+
+
 class TestTabulate:
     def test_a_table_says_what_the_network_would(self):
         asked, tabled, teacher = turning(), turning(), finished()
@@ -78,14 +87,7 @@ class TestTabulate:
 
     @pytest.mark.parametrize("name", ["soft", "bank"])
     def test_a_student_learns_the_same_from_it(self, name):
-        ends = []
-        for tabled in (False, True):
-            world = World()
-            world.images = turning()
-            if tabled:
-                tabulate(world.teacher, world.images)
-            run = advance(make_run(name, world, steps=8, batch_size=10))
-            ends.append(torch.cat([value.double().flatten() for value in run.scheme.state_dict().values()]))
+        ends = [end_of(name), end_of(name, tabulate)]
         torch.testing.assert_close(*ends, rtol=1e-4, atol=1e-5)
         assert not torch.equal(ends[0], torch.zeros_like(ends[0]))
 
@@ -178,14 +180,7 @@ class TestTabulateLogits:
 
     @pytest.mark.parametrize("name", ["soft", "bank", "hints"])
     def test_a_student_learns_the_same_from_it(self, name):
-        ends = []
-        for tabled in (False, True):
-            world = World()
-            world.images = turning()
-            if tabled:
-                tabulate_logits(world.teacher, world.images)
-            run = advance(make_run(name, world, steps=8, batch_size=10))
-            ends.append(torch.cat([value.double().flatten() for value in run.scheme.state_dict().values()]))
+        ends = [end_of(name), end_of(name, tabulate_logits)]
         torch.testing.assert_close(*ends, rtol=1e-4, atol=1e-5)
 
     def test_what_does_not_fit_is_refused_before_it_is_computed(self, teacher, monkeypatch):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from kdcore.reporting.formatting import counted, ranges
 from kdcore.reporting.selection import WHICH, Record
-from kdcore.reporting.statistics import FEWEST, Paired
+from kdcore.reporting.statistics import FEWEST, Paired, pool
 from kdcore.reporting.tables import Line, PlainTable, Published, ResultTable, plain_table, result_table
 
 BASELINE = "cannot be told from the baseline"
@@ -27,7 +27,7 @@ RULES = (
     "over the table.",
     "A published gain is *reproduced* where it lies in the interval in which such a gain is expected by our records: "
     "our mean gain, its uncertainty, and the spread of a difference of two means over as many runs as the publication "
-    "has (one where it does not say), whose seeds need not have been shared.",
+    "has (one where it does not say), whose seeds need not have been shared. Rows that scatter alike share one spread.",
     "Otherwise it is *not reproduced*, and the verdict says on which side ours lies.",
     f"Fewer than {FEWEST} paired seeds, a failed seed, or another setting than the publication's give no verdict.",
 )
@@ -116,7 +116,7 @@ def _judged(
     if reason := hindrance(line, table):
         return Verdict(line.key, (NO_VERDICT,), reason, which, line.difference, published, gain)
     told = (BASELINE,) if line.word == "not told apart" else ()
-    label, because, expected = _reproduction(line.difference, published, gain, table, setting)
+    label, because, expected = _reproduction(line, published, gain, table, setting)
     labels = (*told, *((label,) if label else ())) or (f"{line.word} the baseline",)
     return Verdict(line.key, labels, because, which, line.difference, published, gain, expected)
 
@@ -145,10 +145,10 @@ def hindrance(line: Line, table: ResultTable) -> str:
 
 
 def _reproduction(
-    ours: Paired, published: Published | None, gain: float | None, table: ResultTable, setting: Collection[str]
+    line: Line, published: Published | None, gain: float | None, table: ResultTable, setting: Collection[str]
 ) -> tuple[str, str, tuple[float, float] | None]:
     """The label of a published number, the reason, and where its gain was expected; no label where none fits."""
-    show = lambda value: table.metric.show(value, table.decimals, signed=True)
+    ours, show = line.difference, lambda value: table.metric.show(value, table.decimals, signed=True)
     here = f"{show(ours.mean)} [{show(ours.low)}, {show(ours.high)}] here"
     if published is None:
         return "", f"{here}, nothing is published", None
@@ -156,7 +156,7 @@ def _reproduction(
         return "", f"{here} under profile {table.profile}, which is not the publication's setting", None
     if gain is None:
         return "", f"{here}, and the publication gives no student without a teacher", None
-    low, high = expected_gain(ours, table, published.runs or 1)
+    low, high = expected_gain(line, table, published.runs or 1)
     because = f"{here}, {show(gain)} published, {show(low)} to {show(high)} expected"
     if low <= gain <= high:
         return REPRODUCED, because, (low, high)
@@ -179,17 +179,28 @@ def baseline_of(published: Published, table: ResultTable) -> float | None:
     return same[0].value if len({one.value for one in same}) == 1 else None
 
 
-def expected_gain(ours: Paired, table: ResultTable, runs: int) -> tuple[float, float]:
-    """Where the gain of somebody else's `runs` runs is expected, at the table's level.
+def expected_gain(line: Line, table: ResultTable, runs: int) -> tuple[float, float]:
+    """Where the gain of somebody else's `runs` runs of a row is expected, at the table's level.
 
     Our mean has its standard error; theirs scatters about the same truth like a difference of two means of `runs`
-    values each, with the spread over seeds that all rows of ours share.
+    values each, every row with its spread over seeds.
     """
     from scipy.stats import t
 
-    theirs = math.sqrt(2 / runs) * table.noise.pooled.std
+    ours = line.difference
+    theirs = math.hypot(_spread(line.key, table), _spread(table.reference, table)) / math.sqrt(runs)
     half = float(t.ppf((1 + table.level) / 2, ours.freedom)) * math.hypot(ours.error, theirs)
     return ours.mean - half, ours.mean + half
+
+
+def _spread(row: str, table: ResultTable) -> float:
+    """Over seeds: its own for a row that scatters more than the others, else that which these share."""
+    noise = table.noise
+    restless = noise.residual.restless if noise.residual else ()
+    if not restless:
+        return noise.pooled.std
+    seen = {line.key: list(line.values.values()) for line in table.lines if not (line.is_teacher or line.stale)}
+    return pool({row: seen[row]} if row in restless else {key: seen[key] for key in seen if key not in restless}).std
 
 
 def counts(found: Iterable[Verdict]) -> dict[str, int]:

@@ -8,6 +8,7 @@ from scipy.stats import t
 
 from kdcore.reporting import Published, result_table
 from kdcore.reporting.statistics import paired_difference, pool
+from kdcore.reporting.tables import Line
 from kdcore.reporting.verdicts import (
     BASELINE,
     NO_VERDICT,
@@ -193,9 +194,38 @@ class TestExpectation:
             student, kd = (dict(enumerate(random.normal(mean, 0.01, 8))) for mean in (0.90, 0.93))
             pooled = pool({"student": list(student.values()), "kd": list(kd.values())})
             seen = replace(table, noise=table.noise._replace(pooled=pooled))
-            low, high = expected_gain(paired_difference(kd, student), seen, runs=3)
+            low, high = expected_gain(Line("kd", "done", difference=paired_difference(kd, student)), seen, runs=3)
             inside += low <= random.normal(0.93, 0.01, 3).mean() - random.normal(0.90, 0.01, 3).mean() <= high
         assert inside / 1000 == pytest.approx(0.955, abs=0.018)
+
+    @pytest.fixture
+    def wild(self, rows):
+        """Six calm rows of four seeds, the student among them, and one that scatters thirty times as much."""
+        calm = {
+            f"row-{n}": [0.90 + n / 100 + 0.001 * math.sin(5 * n + 7 * seed) for seed in range(4)] for n in range(6)
+        }
+        calm["student"] = calm.pop("row-0")
+        return calm, {"wild": [0.90 + 0.03 * side for side in (1, -1, -1, 1)]}
+
+    def expected(self, rows, values, key):
+        records = [record for row, each in values.items() for record in rows(row, tuple(each), profile="paper")]
+        published = {row: number(0.95) for row in values}
+        found = verdicts(records, experiment(**published), method="t")
+        return next(one for one in found if one.row == key).expected
+
+    def test_of_calm_rows_does_not_hang_on_one_that_scatters_more(self, rows, wild):
+        calm, other = wild
+        alone, beside = (self.expected(rows, values, "row-3") for values in (calm, calm | other))
+        assert beside == pytest.approx(alone, rel=1e-9)
+
+    def test_of_a_row_that_scatters_more_rests_on_its_own_spread(self, rows, wild):
+        calm, other = wild
+        low, high = self.expected(rows, calm | other, "wild")
+        own = numpy.std(other["wild"], ddof=1)
+        shared = math.sqrt(numpy.mean([numpy.var(values, ddof=1) for values in calm.values()]))
+        error = numpy.std(numpy.subtract(other["wild"], calm["student"]), ddof=1) / 2
+        half = t.ppf(0.975, 3) * math.sqrt(error**2 + own**2 + shared**2)
+        assert (high - low) / 2 == pytest.approx(half, rel=1e-9)
 
 
 class TestShown:

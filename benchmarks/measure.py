@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 Step = Callable[[], Tensor]  # gives a loss with a graph
-LEAST = 5e-3  # seconds of one measurement: a step that is shorter is repeated
+LEAST = 5e-2  # seconds of one measurement: a step that is shorter is repeated
 
 
 class Measured(NamedTuple):
@@ -54,12 +54,19 @@ def measured(contenders: Mapping[str, Step], leaves: list[Tensor], rounds: int) 
 
 
 def _seconds(loss: Step, step: Callable[[Step], Tensor], repeats: int, device: torch.device) -> float:
+    """Of one step: on a CPU the median of the repeats, since a page that was not there or a neighbour's work hits some
+    of them; elsewhere their mean, since a look at every step would make it wait for the one before."""
+    if device.type != "cpu":
+        return _elapsed(lambda: [step(loss) for _ in range(repeats)], device) / repeats
+    return median(_elapsed(lambda: step(loss), device) for _ in range(repeats))
+
+
+def _elapsed(work: Callable[[], object], device: torch.device) -> float:
     wait(device)
     start = time.perf_counter()
-    for _ in range(repeats):
-        step(loss)
+    work()
     wait(device)
-    return (time.perf_counter() - start) / repeats
+    return time.perf_counter() - start
 
 
 def wait(device: torch.device) -> None:

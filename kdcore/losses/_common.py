@@ -18,6 +18,8 @@ from kdcore.types import Refusal
 
 Reduction = Literal["mean", "sum", "none"]
 SMALLEST_LENGTH = 1e-12  # below it a row has no direction; torch's `normalize` has the same
+# The operation behind `F.mse_loss`, which looks first whether to broadcast: on small maps that costs a third of it.
+SQUARES, EACH, AVERAGED, SUMMED = torch.ops.aten.mse_loss.default, 0, 1, 2
 NARROWED = ("cpu", "cuda", "mps", "xpu")  # devices whose autocast would turn a product to half precision
 
 
@@ -55,6 +57,19 @@ def divergence(
     return F.kl_div(student_log, teacher_log, reduction="none", log_target=True).sum(1)
 
 
+def reduced_divergence(
+    student_log: Float[Tensor, "batch classes"],
+    teacher_log: Float[Tensor, "batch classes"],
+    weight: float,
+    reduction: Reduction,
+) -> Float[Tensor, " ..."]:
+    """`weight` times the `divergence`, then over examples as `reduce`; without "none" in one sum."""
+    if reduction in ("mean", "sum"):
+        whole = F.kl_div(student_log, teacher_log, reduction="sum", log_target=True)
+        return whole * (weight / (len(student_log) if reduction == "mean" else 1))
+    return reduce(weight * divergence(student_log, teacher_log), reduction)
+
+
 def squared_error(
     student: Float[Tensor, "batch ..."],
     teacher: Float[Tensor, "batch ..."],
@@ -70,10 +85,10 @@ def squared_error(
     if mine.dtype is not theirs.dtype:
         theirs = theirs.to(mine.dtype)
     if reduction == "mean" and over * mine.shape[0] == mine.numel():
-        return F.mse_loss(mine, theirs)
+        return SQUARES(mine, theirs, AVERAGED)
     if reduction in ("mean", "sum"):
-        return F.mse_loss(mine, theirs, reduction="sum") / (over * (len(mine) if reduction == "mean" else 1))
-    return reduce(F.mse_loss(mine, theirs, reduction="none").flatten(1).sum(1) / over, reduction)
+        return SQUARES(mine, theirs, SUMMED) / (over * (len(mine) if reduction == "mean" else 1))
+    return reduce(SQUARES(mine, theirs, EACH).flatten(1).sum(1) / over, reduction)
 
 
 def reduce(per_example: Float[Tensor, " batch"], reduction: Reduction) -> Float[Tensor, " ..."]:

@@ -145,13 +145,36 @@ def _same_size(student: Tensor, teacher: Tensor, power: float) -> tuple[Tensor, 
     return tuple(pooled)
 
 
+class _MeanSquare(torch.autograd.Function):
+    """Over channels. The gradient is one product; autograd would write a map down twice more."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(maps: Tensor) -> Tensor:
+        return maps.square().mean(1)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        (maps,) = ctx.saved_tensors
+        return maps * (slope * (2 / maps.shape[1])).unsqueeze(1)
+
+
 def _activity(maps: Tensor, power: float) -> Float[Tensor, "batch positions"]:
     """The channel mean for the sum: the normalisation takes the factor out, and large maps stay in range."""
-    return (maps.square() if power == 2 else maps.abs().pow(power)).mean(1).flatten(1)
+    if power == 2:
+        return (_MeanSquare.apply(maps) if maps.requires_grad else maps.square().mean(1)).flatten(1)
+    return maps.abs().pow(power).mean(1).flatten(1)
 
 
 def _shares(maps: Tensor, power: float) -> Float[Tensor, "batch positions"]:
-    attention = torch.linalg.vector_norm(maps, power, dim=1).flatten(1) / maps.shape[1] ** (1 / power)
+    activity = _activity(maps, power)
+    seen = activity > 0  # a root has no slope at nothing
+    attention = torch.where(seen, activity, 1).pow(1 / power) * seen
     return attention / attention.sum(1, keepdim=True).clamp_min(SMALLEST_SUM)
 
 

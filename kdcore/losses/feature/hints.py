@@ -67,7 +67,7 @@ def fitnet_loss(
     check_floating(student_features=student_features, teacher_features=teacher_features)
     check_same_shape(student_features=student_features, teacher_features=teacher_features)
     check_choice("form", form, "half-sum", "mean")
-    scale = student_features.flatten(1).shape[1] if form == "mean" else 2
+    scale = student_features.shape[1:].numel() if form == "mean" else 2
     return squared_error(student_features, teacher_features, scale, reduction)
 
 

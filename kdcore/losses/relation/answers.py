@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kdcore._typing import Float
-from kdcore.losses._common import check_logits, check_range, log_softened, refuse_out_of_range
+from kdcore.losses._common import at_least_float32, check_logits, check_range, refuse_out_of_range
 from kdcore.losses.relation._rows import nothing
 from kdcore.types import Batch, Entry, Method, Outputs, Refusal, Setting, Term
 
@@ -68,7 +68,8 @@ def dist_parts(
     student_logits: Float[Tensor, "batch classes"], teacher_logits: Float[Tensor, "batch classes"], temperature: float
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """Both terms of `dist_loss` without their weights: between classes, inside a class."""
-    student, teacher = (log_softened(z, temperature).exp() for z in (student_logits, teacher_logits.detach()))
+    both = (at_least_float32(logits) / temperature for logits in (student_logits, teacher_logits.detach()))
+    student, teacher = (logits.softmax(1) for logits in both)
     between = temperature**2 * (1 - _correlation(student, teacher).mean())
     if len(student) == 1:
         return between, nothing(student)

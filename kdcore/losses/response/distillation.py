@@ -9,9 +9,8 @@ from kdcore.losses._common import (
     Reduction,
     check_logits,
     check_range,
-    divergence,
     log_softened,
-    reduce,
+    reduced_divergence,
     refuse_out_of_range,
 )
 from kdcore.types import Batch, Entry, Method, Outputs, Term
@@ -101,7 +100,7 @@ def kd_loss(
     check_logits(student_logits=student_logits, teacher_logits=teacher_logits)
     check_range(temperature=(temperature, 0.0, False))
     student, teacher = log_softened(student_logits, temperature), log_softened(teacher_logits.detach(), temperature)
-    return reduce(temperature**2 * divergence(student, teacher), reduction)
+    return reduced_divergence(student, teacher, temperature**2, reduction)
 
 
 def output_distribution_kl_loss(

@@ -14,6 +14,7 @@ from kdcore.losses._common import (
     divergence,
     log_softened,
     reduce,
+    reduced_divergence,
     refuse_out_of_range,
 )
 from kdcore.types import Batch, Entry, Method, Outputs, Term
@@ -100,7 +101,7 @@ def logit_std_loss(
     check_range(temperature=(temperature, 0.0, False))
     student = log_softened(standardise(student_logits), temperature)
     teacher = log_softened(standardise(teacher_logits.detach()), temperature)
-    return reduce(temperature**2 * divergence(student, teacher), reduction)
+    return reduced_divergence(student, teacher, temperature**2, reduction)
 
 
 def logit_std_survey_loss(

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kdcore.reporting.statistics import Pooled, Seeds, pool
+
+if TYPE_CHECKING:
+    import numpy
 
 RARE = 0.01  # how often one of many rows that scatter alike may be taken for restless
 FEWEST_ROWS = 5  # below which there are too few others to be measured by
@@ -60,18 +63,25 @@ class _Fit(NamedTuple):
 def _fitted(rows: Mapping[str, Seeds]) -> _Fit | None:
     import numpy
 
-    places = {seed: place for place, seed in enumerate(sorted({seed for row in rows.values() for seed in row}))}
-    cells = [(row, places[seed], value) for row, values in enumerate(rows.values()) for seed, value in values.items()]
-    design = numpy.zeros((len(cells), len(rows) + len(places)))
-    for number, (row, seed, _) in enumerate(cells):
-        design[number, row] = design[number, len(rows) + seed] = 1.0
-    values = numpy.array([value for *_, value in cells])
+    design, values, owners = layout(rows)
     effects, _, rank, _ = numpy.linalg.lstsq(design, values, rcond=None)
-    freedom, left = len(cells) - int(rank), values - design @ effects
+    freedom, left = len(values) - int(rank), values - design @ effects
     if freedom < 1 or numpy.abs(left).max() <= 1e-12 * numpy.abs(values).max():
         return None
-    owners = numpy.array([row for row, *_ in cells])
-    return _Fit({name: float((left[owners == row] ** 2).sum()) for row, name in enumerate(rows)}, freedom)
+    squares = {row: float((left[[owner == row for owner, _ in owners]] ** 2).sum()) for row in rows}
+    return _Fit(squares, freedom)
+
+
+def layout(rows: Mapping[str, Seeds]) -> tuple[numpy.ndarray, numpy.ndarray, list[tuple[str, int]]]:
+    """Every value as its row's effect plus its seed's: the design matrix, the values, and whose each of them is."""
+    import numpy
+
+    owners = [(row, seed) for row, values in rows.items() for seed in values]
+    places = {one: place for place, one in enumerate(dict.fromkeys((*rows, *(seed for _, seed in owners))))}
+    design = numpy.zeros((len(owners), len(places)))
+    for number, both in enumerate(owners):
+        design[number, [places[one] for one in both]] = 1.0
+    return design, numpy.array([rows[row][seed] for row, seed in owners]), owners
 
 
 def _restless(rows: Mapping[str, Seeds], found: _Fit | None) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from kdcore.reporting.formatting import compact
 
 TITLE = "(speed)=\n# What a loss and a step cost beside others {zh}`性能比较`\n\n## A loss {zh}`损失函数`\n"
 HEAD = """\
-The same loss, computed by this library and by public collections, on the same tensors: one step forward and backward, timed in {rounds} interleaved rounds of one process, and the most memory that a step holds.
+The same loss, computed by this library and by public collections, on the same tensors: one step forward and backward, timed in {rounds} interleaved rounds of one process (a round counts with its median step), and the most memory that a step holds.
 A ratio above one means that ours is faster; in brackets stand the lowest and the highest round.
 Each line has a bar that the ratio must reach, and ours may need no more memory than the other.
 The last column is the relative difference of both values; where it is large, that code computes something else under the name, or in another scale.

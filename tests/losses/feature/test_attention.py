@@ -6,9 +6,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.autograd import gradcheck, gradgradcheck
+from torch.func import grad, vmap
+from torch.testing import assert_close
 
 from kdcore.losses import at_loss, at_survey_loss
-from kdcore.losses.feature.attention import AT
+from kdcore.losses.feature.attention import AT, _MeanSquare
 from kdcore.types import Batch, Clock, Data, Outputs, Refusal, Setting, Task
 
 
@@ -29,6 +32,26 @@ def setting(student: tuple, teacher: tuple) -> Setting:
         return Outputs(torch.empty(2, 10, device="meta"), tuple(torch.empty(f, device="meta") for f in features))
 
     return Setting(outputs(student), outputs(teacher), classes=10, samples=100, teacher_network=nn.Identity())
+
+
+class TestMeanSquare:
+    """Over channels, with a gradient that is written by hand."""
+
+    def test_value_and_gradients_are_those_of_the_plain_operations(self, maps):
+        weight = torch.arange(64, dtype=torch.float64).view(4, 4, 4).sin()
+        ours, plain = _MeanSquare.apply(maps[0]), maps[0].square().mean(1)
+        assert torch.equal(ours, plain)
+        given = [torch.autograd.grad((weight * made).sum(), maps[0])[0] for made in (ours, plain)]
+        assert_close(*given, rtol=1e-12, atol=1e-12)
+
+    def test_second_differences_agree(self):
+        few = torch.arange(24, dtype=torch.float64).sin().view(2, 3, 2, 2).requires_grad_()
+        assert gradcheck(_MeanSquare.apply, few) and gradgradcheck(_MeanSquare.apply, few)
+
+    def test_examples_may_be_asked_one_by_one(self, maps):
+        each = lambda one: _MeanSquare.apply(one[None]).sum()
+        slopes = vmap(grad(each))(maps[0].detach())
+        assert_close(slopes, maps[0].detach() / 3, rtol=1e-12, atol=1e-12)  # twice the value over six channels
 
 
 class TestAT:
@@ -167,6 +190,13 @@ class TestATSurvey:
         dead = torch.zeros(4, 6, 4, 4, dtype=torch.float64, requires_grad=True)
         value = at_survey_loss(dead, maps[1])
         assert value > 0 and torch.autograd.grad(value, dead)[0].isfinite().all()
+
+    @pytest.mark.parametrize("power", [1.0, 2.0, 3.0])
+    def test_a_position_where_nothing_is_active_gets_no_gradient_and_spoils_no_other(self, maps, power):
+        holed = maps[0].detach().clone()
+        holed[:, :, 1, 2] = 0
+        slope = torch.autograd.grad(at_survey_loss(holed.requires_grad_(), maps[1], power=power), holed)[0]
+        assert slope.isfinite().all() and not slope[:, :, 1, 2].any() and (slope[:, :, 0, 0] != 0).all()
 
     def test_method_takes_it_where_told(self, maps):
         student, teacher = (Outputs(m[:, :, 0, 0], (m,)) for m in maps)

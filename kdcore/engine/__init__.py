@@ -7,7 +7,7 @@ from kdcore.engine.machine import STEP_REVISION, compile_network, prepare, promi
 from kdcore.engine.progress import reporter
 from kdcore.engine.rest import at_rest
 from kdcore.engine.run import Diverged, Run
-from kdcore.engine.setting import setting_of
+from kdcore.engine.setting import setting_of, sizes
 from kdcore.engine.tables import tabulate, tabulate_logits
 from kdcore.recipe import Recipe
 
@@ -26,6 +26,7 @@ __all__ = [
     "promise",
     "reporter",
     "setting_of",
+    "sizes",
     "tabulate",
     "tabulate_logits",
 ]

@@ -12,14 +12,12 @@ from kdcore.types import Data, Outputs, Setting, take
 
 def setting_of(student: nn.Module, teacher: nn.Module, data: Data) -> Setting:
     """Both networks' answers to two samples, on the meta device, with the sizes of the data."""
-    sample = take(data.inputs, slice(0, 2))
-    return Setting(
-        student=shapes(student, sample),
-        teacher=shapes(teacher, sample),
-        classes=data.classes,
-        samples=len(data),
-        teacher_network=teacher,
-    )
+    return Setting(sizes(student, data), sizes(teacher, data), data.classes, len(data), teacher)
+
+
+def sizes(network: nn.Module, data: Data) -> Outputs:
+    """What a network says about two samples, as `shapes`."""
+    return shapes(network, take(data.inputs, slice(0, 2)))
 
 
 def shapes(network: nn.Module, sample: Any) -> Outputs:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -18,7 +19,7 @@ from kdcore.experiments.hashing import canonical
 from kdcore.experiments.types import resolve, unknown
 from kdcore.randomness import seeded
 from kdcore.recipe import Recipe
-from kdcore.types import Data, Method, Setting
+from kdcore.types import Data, Method, Outputs, Setting
 
 Named = str | Mapping[str, Any]
 HOLDOUT = 5000  # training images of a data set without a validation split that a search judges by
@@ -102,7 +103,7 @@ class Bench:
         """Another finished network, as `teacher` is."""
         source = {"classes": self.data.classes, **source}
         teacher = teacher_of(canonical(source), _Same(self.data), _manner(self.recipe))
-        classes = self.setting_of(teacher).teacher.logits.shape[-1]
+        classes = sizes_said(teacher, self.data).logits.shape[-1]
         if classes != self.data.classes:
             name = source.get("checkpoint") or source["row"]
             raise Refusal(f"teacher {name} knows {classes} classes, data {self.data.name} has {self.data.classes}")
@@ -116,9 +117,17 @@ class Bench:
         return self.setting_of(self.teacher)
 
     def setting_of(self, teacher: nn.Module) -> Setting:
-        from kdcore.engine import setting_of
+        data = self.data
+        return Setting(self._own_sizes(), sizes_said(teacher, data), data.classes, len(data), teacher)
 
-        return setting_of(self.network(), teacher, self.data)
+    def _own_sizes(self) -> Outputs:
+        """Of the student's answers, asked for once for all rows and seeds: weights do not move them."""
+        from kdcore.engine import sizes
+
+        key, known = (type(self), canonical(self.student)), OWN.setdefault(self.data, {})
+        if key not in known:
+            known[key] = sizes(self.network(), self.data)
+        return known[key]
 
     def method(self, key: str, **settings: Any) -> Method:
         """A method of the catalogue, built for this student and teacher; its weights depend on the seed and its key."""
@@ -158,6 +167,20 @@ def fitted(network: nn.Module, data: Data, recipe: Recipe) -> nn.Module:
     if recipe.channels_last:
         network = network.to(memory_format=torch.channels_last)
     return compile_network(network, recipe.compile, data.device)
+
+
+OWN: WeakKeyDictionary[Data, dict[tuple[type, str], Outputs]] = WeakKeyDictionary()
+SAID: WeakKeyDictionary[nn.Module, WeakKeyDictionary[Data, Outputs]] = WeakKeyDictionary()
+
+
+def sizes_said(teacher: nn.Module, data: Data) -> Outputs:
+    """The sizes of a resting network's answers, asked for once for all rows that learn from it."""
+    from kdcore.engine import sizes
+
+    said = SAID.setdefault(teacher, WeakKeyDictionary())
+    if data not in said:
+        said[data] = sizes(teacher, data)
+    return said[data]
 
 
 class _Same:

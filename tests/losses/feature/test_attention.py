@@ -77,7 +77,7 @@ class TestAT:
         for known in reference("at"):
             value = at_loss(maps[0], sines(*known["teacher"], speed=1.3), **known["settings"])
             mine = found(value, maps[0], known["gradient_at"], known.get("factor", 1.0))
-            assert mine == pytest.approx(theirs(known), rel=1e-9)
+            assert mine == pytest.approx(theirs(known), rel=1e-10)
 
     @pytest.mark.parametrize("form", ["norm", "mean-square"])
     def test_zero_when_equal_up_to_a_factor_for_each_example_and_only_then(self, maps, form):

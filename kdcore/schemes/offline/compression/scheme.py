@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal, Self
@@ -14,7 +15,7 @@ from kdcore.randomness import generator
 from kdcore.schemes.ensemble import MeanOf
 from kdcore.schemes.offline._transfer import batch_of, transfer_set
 from kdcore.schemes.offline.compression.munge import munge
-from kdcore.types import Batch, Clock, Data, Entry, Refusal, Scheme, Stage, Task, Term, Update
+from kdcore.types import Batch, Clock, Data, Entry, Refusal, Scheme, Stage, Task, Term, Update, take
 
 Match = Literal["probabilities", "logits"]
 
@@ -23,8 +24,8 @@ class ModelCompression(Scheme):
     r"""A small network learns an ensemble's answers on samples that nobody labelled.
 
     Two stages. In ``ensemble`` every member learns the task, each from its own bootstrap sample. Before ``compress``
-    the training samples are turned into `copies` times as many synthetic ones (`munge`), which the ensemble labels
-    with its answers; the student lowers, on those alone,
+    training samples are turned into `copies` times as many synthetic ones (`munge`), which the ensemble labels with its
+    answers; the student lowers, on those alone,
 
     .. math::
         L = \lVert \mathrm{softmax}(z^s) - \bar p \rVert_2^2 \;\text{(probabilities)}, \qquad
@@ -40,7 +41,11 @@ class ModelCompression(Scheme):
         members: three or more networks.
         data: the training set, for the number and shape of its samples; images count as rows of pixels.
         seed: of the synthetic samples.
-        copies: synthetic samples for each real one, at least 1. Default 10: ours.
+        originals: training samples that synthetic ones are made from, at least 2, drawn without regard to their
+            classes; all of them where there are fewer. Default 4000: ours, as the time that `munge` takes grows with
+            the square of it (CIFAR's 50,000 would take days).
+        copies: synthetic samples for each of these, at least 1. Default 10: ours. A run too short to draw so many makes
+            fewer.
         swap: probability of an exchange, see `munge`.
         local_variance: see `munge`.
         nominal: indices of attributes that are names, see `munge`.
@@ -63,6 +68,7 @@ class ModelCompression(Scheme):
         *members: nn.Module,
         data: Data,
         seed: int = 0,
+        originals: int = 4000,
         copies: int = 10,
         swap: float = 0.5,
         local_variance: float = 5.0,
@@ -78,10 +84,13 @@ class ModelCompression(Scheme):
         if not 0 <= swap <= 1:
             raise Refusal(f"swap must lie in 0 .. 1, got {swap:g}")
         refuse_out_of_range(above_zero={"local_variance": local_variance, "copies": copies})
+        if originals < 2:
+            raise Refusal(f"originals must be at least 2, got {originals}")
         self.student, self.members, self.seed = student, nn.ModuleList(members), seed
-        self.chance = {"copies": copies, "swap": swap, "local_variance": local_variance, "nominal": tuple(nominal)}
+        self.copies, self.originals = copies, min(originals, len(data))
+        self.chance = {"swap": swap, "local_variance": local_variance, "nominal": tuple(nominal)}
         self.match, self.bootstrap, self.classes = match, bootstrap, data.classes
-        made = copies * len(data)
+        made = copies * self.originals
         self.register_buffer("samples", torch.zeros(made, *data.inputs.shape[1:], device=data.device))
         self.register_buffer("answers", torch.zeros(made, data.classes, device=data.device))
 
@@ -110,12 +119,23 @@ class ModelCompression(Scheme):
         """Make the transfer set once, when the ensemble stands finished before its imitation."""
         if clock.step:
             return
-        rows = attributes_of(data.inputs).cpu()
-        made = munge(rows, generator(self.seed, "munge"), **self.chance)
-        self.samples.copy_(made.view_as(self.samples))
+        copies = self._copies(clock, len(data))
+        rows = attributes_of(take(data.inputs, self._drawn(len(data)).to(data.device))).cpu()
+        made = munge(rows, generator(self.seed, "munge"), copies=copies, **self.chance)
+        self.samples[: len(made)] = made.view(-1, *self.samples.shape[1:])
         for start in range(0, len(made), 1000):
-            part = slice(start, start + 1000)
+            part = slice(start, min(start + 1000, len(made)))
             self.answers[part] = self._answer(self.samples[part])
+
+    def _copies(self, clock: Clock, count: int) -> int:
+        """How often the originals are gone through: no more than the stage's steps can see."""
+        seen = clock.steps * math.ceil(count / clock.steps_per_epoch)
+        return min(self.copies, math.ceil(seen / self.originals))
+
+    def _drawn(self, count: int) -> Tensor:
+        if count == self.originals:
+            return torch.arange(count)
+        return torch.randperm(count, generator=generator(self.seed, "originals"))[: self.originals]
 
     def _answer(self, samples: Tensor) -> Tensor:
         if self.match == "probabilities":
@@ -123,7 +143,8 @@ class ModelCompression(Scheme):
         return torch.stack([member(samples).logits.float() for member in self.members]).mean(0)
 
     def _imitate(self, batch: Batch) -> dict[str, Term]:
-        drawn = batch_of(transfer_set(self.samples, self.answers, Task(), self.classes), batch)
+        made = self._copies(batch.clock, len(batch.data)) * self.originals
+        drawn = batch_of(transfer_set(self.samples[:made], self.answers[:made], Task(), self.classes), batch)
         said = drawn.outputs(self.student).logits.float()
         said = said.softmax(1) if self.match == "probabilities" else said
         return {"imitation": Term((said - drawn.targets).square().sum(1).mean())}

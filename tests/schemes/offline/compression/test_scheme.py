@@ -42,6 +42,31 @@ class TestModelCompression:
         made = munge(rows, generator(7, "munge"), swap=0.3, local_variance=4.0, copies=2)
         assert torch.equal(scheme.samples.flatten(1), made) and scheme.samples.shape[1:] == (1, 6, 6)
 
+    def test_of_many_training_samples_a_few_are_drawn(self, prepared, proof):
+        scheme = prepared(originals=10, swap=0.0, seed=7)
+        first, second = scheme.samples.view(2, 10, -1)
+        rows = proof.data.inputs.flatten(1)
+        found = [(rows == row).all(1).nonzero().flatten().tolist() for row in first]
+        assert torch.equal(first, second) and all(found)
+        numbers = [index for (index, *_) in found]
+        assert len(set(numbers)) == 10 and numbers != list(range(10))
+        assert not torch.equal(first, prepared(originals=10, swap=0.0, seed=8).samples.view(2, 10, -1)[0])
+
+    def test_a_short_run_makes_no_more_copies_than_it_can_see(self, make, proof):
+        """Five steps of 24 out of 96 samples see 120, which two copies of 96 hold."""
+        scheme, clock = make(copies=4).eval(), Clock(0, 5, 4)
+        scheme.stages()[1].between(proof.data, clock)
+        made = scheme.samples.flatten(1).any(1)
+        assert made[:192].all() and not made[192:].any()
+        assert torch.equal(
+            scheme.samples[:192].flatten(1), munge(proof.data.inputs.flatten(1), generator(0, "munge"), copies=2)
+        )
+        spied, asked = scheme.student.forward, []
+        scheme.student.forward = lambda inputs: (asked.append(inputs), spied(inputs))[1]
+        for step in range(5):
+            scheme.stages()[1].updates[0].losses(proof.data.batch(3, Clock(step, 5, 4), 24))
+        assert all(inputs.flatten(1).any(1).all() for inputs in asked)
+
     def test_the_ensemble_answers_with_the_mean_of_its_probabilities(self, prepared):
         scheme = prepared()
         each = [member(scheme.samples).logits.softmax(1) for member in scheme.members]
@@ -146,6 +171,7 @@ class TestModelCompression:
             ({"members": 2}, "model compression needs at least 3 members, got 2"),
             ({"match": "labels"}, "match must be 'probabilities' or 'logits', got 'labels'"),
             ({"swap": 2.0}, r"swap must lie in 0 .. 1, got 2"),
+            ({"originals": 1}, "originals must be at least 2, got 1"),
             ({"copies": 0}, "copies must be above 0, got 0"),
             ({"local_variance": -1.0}, "local_variance must be above 0, got -1"),
         ],

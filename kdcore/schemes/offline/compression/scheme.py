@@ -161,4 +161,13 @@ def attributes_of(inputs: Any) -> Tensor:
     return rows.float() / 255 if rows.dtype == torch.uint8 else rows.float()
 
 
-ENTRIES = (Entry("model-compression", "scheme", ModelCompression, {}, "KDD 2006; the ensemble's members are networks"),)
+ENTRIES = (
+    Entry(
+        "model-compression",
+        "scheme",
+        ModelCompression,
+        {},
+        "KDD 2006; the ensemble's members are networks",
+        revision=2,
+    ),
+)

@@ -23,7 +23,7 @@ from kdcore.types import Data, Method, Outputs, Setting
 
 Named = str | Mapping[str, Any]
 HOLDOUT = 5000  # training images of a data set without a validation split that a search judges by
-TRIED = 64  # samples that a trial is judged by
+TRIED = 64  # samples that a trial is judged by, and that a fresh teacher sees
 
 
 def data_named(asked: Named, device: str, judge: str = "test") -> Data:
@@ -207,13 +207,18 @@ def teacher_of(source: str, data: _Same, manner: Recipe) -> nn.Module:
     """A finished network at rest, in the arithmetic of a recipe.
 
     `source` is JSON and holds ``checkpoint``, a public one's name, or ``network``, ``classes`` and ``weights``, a file
-    of the store; without ``weights`` the network is a fresh one, enough to try a pair.
+    of the store; without ``weights`` the network is a fresh one, enough to try a pair. Its norms have seen a few images
+    then: with those that it is born with, values grow from layer to layer and nothing can be learned from it.
     """
+    from torch.optim.swa_utils import update_bn
+
     from kdcore.engine import at_rest, tabulate, tabulate_logits
     from kdcore.types import take
 
     said, own = json.loads(source), data.value
     network = raw_teacher(said, own.device)
+    if not said.keys() & {"checkpoint", "weights"}:
+        update_bn([take(own.inputs, slice(0, TRIED))], network)
     if manner.channels_last:
         network = network.to(memory_format=torch.channels_last)
     network = at_rest(network, manner.precision, take(own.inputs, slice(0, 8)))

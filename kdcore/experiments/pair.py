@@ -15,7 +15,7 @@ KEY = "train"
 def pair(
     profile: str, *, student: str = "", teacher: str = "", method: str = "", data: str = "", steps: int | None = None
 ) -> Experiment:
-    """The experiment ``train``: what is not named is the profile's own.
+    """The experiment ``train``: what is not named is the profile's own; some students take smaller steps (`suited`).
 
     With `steps` it is a trial: a teacher that nobody trained will do, and one batch is judged (see `said_of`).
 
@@ -44,7 +44,7 @@ def pair(
         settings |= _method(method) | {"teacher": found}
     elif teacher:
         raise Refusal(f"teacher {teacher} needs a --method to learn by, got none")
-    recipe = dict(base.recipe)
+    recipe = profiles.suited(base.recipe, settings["student"])
     if steps:
         recipe["steps"], settings["judge"] = steps, "batch"
     row = Row(method or "student", settings=settings)

@@ -18,6 +18,20 @@ class TestPair:
         (row,) = pair("quick", data="digits", student="digits-teacher").rows
         assert row.settings == {"data": "digits", "student": "digits-teacher", "teacher": None} and row.key == "student"
 
+    @pytest.mark.parametrize(
+        ("profile", "student", "rate"),
+        [
+            ("paper", "shufflenetv2", 0.01),
+            ("paper", "mobilenetv2", 0.01),
+            ("paper", "resnet20", 0.05),
+            ("short", "shufflenetv1", 0.04),
+            ("short", "wrn-16-2", 0.2),
+        ],
+    )
+    def test_small_students_take_the_smaller_steps_of_the_published_comparisons(self, profile, student, rate):
+        asked = pair(profile, student=student, method="kd", data="cifar100", teacher="resnet32x4", steps=20)
+        assert asked.recipe(profile).learning_rate == pytest.approx(rate)
+
     def test_a_scheme_is_a_method_too(self):
         (row,) = pair("quick", method="unix-kd").rows
         assert row.settings["scheme"] == "unix-kd" and "methods" not in row.settings

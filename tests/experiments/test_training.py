@@ -19,8 +19,9 @@ from kdcore.experiments.running import carry_out, run, trained
 from kdcore.experiments.store import Store
 from kdcore.experiments.training import best, image, mean
 from kdcore.experiments.types import Experiment, Profile, Row
+from kdcore.randomness import generator
 from kdcore.recipe import Recipe
-from kdcore.types import Method, Outputs, Term
+from kdcore.types import Data, Method, Outputs, Task, Term
 
 STEPS = {"steps": 4, "learning_rate": 0.05}
 
@@ -282,6 +283,13 @@ class TestBench:
         source, data = {"network": "digits-student"}, data_named("digits-100", "cpu")
         bench = Bench(data, "digits-student", source, Recipe(steps=1), 0)
         assert weights_digest(bench.teacher.state_dict()) != weights_digest(bench.network().state_dict())
+
+    def test_an_untrained_teachers_maps_keep_their_size_from_stage_to_stage(self):
+        images = torch.rand(64, 3, 32, 32, generator=generator("noise"))
+        data = Data(images, torch.arange(64) % 10, Task(), {"weak": lambda inputs, random: inputs}, classes=10)
+        bench = Bench(data, "resnet20", {"network": "resnet56"}, Recipe(steps=1), 0)
+        spread = [maps.std().item() for maps in bench.teacher(images).features]
+        assert 0.3 < min(spread) and max(spread) < 5
 
     def test_a_trial_is_judged_by_one_batch_of_the_test_split(self):
         whole, few = (data_named("digits-100", "cpu", judge) for judge in ("test", "batch"))

@@ -5,12 +5,13 @@ A network is asked through `forward`, past a compiled version of itself, whose i
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
 
 from kdcore.types import Outputs
 
@@ -30,17 +31,38 @@ class Watching(TorchFunctionMode):
         return result
 
 
-class Silencing(TorchFunctionMode):
-    """Multiplies what the n-th operation returns by a mask of channels."""
+class Reached(Exception):
+    """The operation that was waited for has been carried out."""
 
-    def __init__(self, call: int, mask: Tensor):
+
+class Keeping(TorchFunctionMode):
+    """Keeps what operations return, and stops after the n-th."""
+
+    def __init__(self, call: int):
         super().__init__()
-        self.left, self.mask = call, mask
+        self.call, self.kept = call, []
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        self.left -= 1
-        return result * self.mask.to(result.dtype) if self.left == -1 else result
+        self.kept.append(func(*args, **(kwargs or {})))
+        if len(self.kept) > self.call:
+            raise Reached
+        return self.kept[-1]
+
+
+class Resuming(TorchFunctionMode):
+    """Answers the first operations with what they returned before, the last of these times a mask of channels."""
+
+    def __init__(self, kept: list[Any], mask: Tensor):
+        super().__init__()
+        *self.before, last = kept
+        self.masked = last * mask.to(last.dtype)
+        self.number = -1
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        self.number += 1
+        if self.number < len(self.before):
+            return self.before[self.number]
+        return self.masked if self.number == len(self.before) else func(*args, **(kwargs or {}))
 
 
 @torch.no_grad()
@@ -58,11 +80,36 @@ def call_of(network: nn.Module, inputs: Any, stage: int) -> int:
     raise ValueError(f"no operation of {type(network).__name__} returns the map of its stage {stage}")
 
 
-@torch.no_grad()
-def without_channel(network: nn.Module, inputs: Any, call: int, mask: Tensor) -> Outputs:
-    """The answer when an operation's result is multiplied by ``mask``, a 0 or 1 for each channel."""
-    with Silencing(call, mask.view(1, -1, 1, 1)):
-        return network.forward(inputs)
+class Masked:
+    """A network's answers to the same inputs when an operation's result is multiplied by a mask.
+
+    What comes before that operation is carried out once, and again only if something later wrote over it in place.
+    """
+
+    def __init__(self, network: nn.Module, inputs: Any, call: int):
+        self.network, self.inputs, self.call = network, inputs, call
+        self._keep()
+
+    @torch.no_grad()
+    def __call__(self, mask: Tensor) -> Outputs:
+        """The answer with ``mask``, a 0 or 1 for each channel."""
+        if self.versions != self._versions():
+            self._keep()
+        with Resuming(self.kept, mask.view(1, -1, 1, 1)):
+            return self.network.forward(self.inputs)
+
+    @torch.no_grad()
+    def _keep(self) -> None:
+        self.kept = []  # what was kept goes first, so that it is not there twice
+        keeping = Keeping(self.call)
+        with suppress(Reached), keeping:
+            self.network.forward(self.inputs)
+        self.kept = keeping.kept
+        self.versions = self._versions()
+
+    def _versions(self) -> list[int]:
+        """How often each tensor that was kept has been written to."""
+        return [value._version for value in pytree.tree_leaves(self.kept) if isinstance(value, Tensor)]
 
 
 @torch.no_grad()

@@ -19,12 +19,13 @@ from kdcore.losses._common import (
 )
 from kdcore.losses.feature._alignment import aligned, check_channels, pointwise, shapes_of
 from kdcore.losses.feature._stages import Pairs, stage_pairs
-from kdcore.losses.feature._tracing import call_of, without_channel
+from kdcore.losses.feature._tracing import Masked, call_of
 from kdcore.types import Batch, Entry, Method, Outputs, Refusal, Setting, Term, take
 
 Form = Literal["penalty", "released"]
 SHARPNESS = 5.0  # the authors divide standardised increases by it
 SMALLEST_SPREAD = 1e-12
+PART = 64  # examples that are asked at a time, the authors' batch
 
 
 def delta_loss(
@@ -98,15 +99,22 @@ def _weights(increases: Tensor, form: Form) -> Float[Tensor, " channels"]:
 def measured_increases(network: nn.Module, batch: Batch, stage: int) -> Float[Tensor, " channels"]:
     """How much a network's own loss on a batch's examples, unchanged by any view, grows without each channel.
 
-    The network answers once for every channel of the stage. It is left as it was.
+    The layers above the stage are asked once for every channel, those below it once, and so many examples at a time
+    that what lies between fits into memory. The network is left as it was.
     """
+    parts = batch.index.split(PART)
+    increases = [len(part) * _increases(network, batch.sibling(part), stage) for part in parts]
+    return torch.stack(increases).sum(0) / len(batch.index)
+
+
+def _increases(network: nn.Module, batch: Batch, stage: int) -> Float[Tensor, " channels"]:
     inputs = take(batch.data.inputs, batch.index)
     with full_precision(batch.index):  # increases are far smaller than what half precision can tell apart
         said = network.forward(inputs)
         whole, channels = batch.task.loss(said, batch), said.features[stage].shape[1]
-        call = call_of(network, take(inputs, slice(0, 1)), stage)
+        masked = Masked(network, inputs, call_of(network, take(inputs, slice(0, 1)), stage))
         masks = 1 - torch.eye(channels, device=whole.device)
-        without = [batch.task.loss(without_channel(network, inputs, call, mask), batch) for mask in masks]
+        without = [batch.task.loss(masked(mask), batch) for mask in masks]
     return torch.stack(without) - whole
 
 
@@ -115,8 +123,8 @@ class DELTA(Method):
 
     Where channel numbers differ, which the paper does not have, a 1 x 1 convolution brings the student's to the
     teacher's. The authors' second penalty, on the weights of the new classifier alone, is the recipe's weight decay.
-    Measuring asks the teacher once for every channel of every stage, about as much work as `images` times the number
-    of channels.
+    Measuring asks what lies above a stage once for each of its channels, work in proportion to `images` times the
+    number of channels.
 
     Args:
         channels: the student's and the teacher's number of channels, for each pair.

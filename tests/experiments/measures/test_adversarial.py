@@ -4,6 +4,7 @@ import doctest
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from kdcore.data import load
@@ -18,6 +19,7 @@ from kdcore.experiments.measures.adversarial import (
     texts,
     writers,
 )
+from kdcore.models import build
 from kdcore.randomness import generator
 from kdcore.schemes.offline.soft_text import Writing
 from kdcore.types import Data, Outputs, Task
@@ -61,8 +63,10 @@ class TestAnswersGap:
         found = centred_answers(Says(), scores([1.0, 2.0, 6.0], [5.0, 5.0, 5.0]))
         assert found.tolist() == [[-2.0, -1.0, 3.0], [0.0, 0.0, 0.0]]
 
-    def test_a_student_that_answers_as_its_teacher_has_none(self):
-        found = answers_gap(**ASKED, **PAIR, learner=FRESH)
+    def test_a_student_that_answers_as_its_teacher_has_none(self, tmp_path):
+        save_file(build("digits-teacher", classes=10, seed=3).state_dict(), tmp_path / "kept.safetensors")
+        kept = FRESH | {"weights": str(tmp_path / "kept.safetensors")}
+        found = answers_gap(**ASKED, **PAIR | {"teacher": kept}, learner=kept)
         assert found["as_a_set"] == pytest.approx(0, abs=1e-4) and found["one_by_one"] == pytest.approx(0, abs=1e-4)
 
     def test_another_network_lies_apart(self):

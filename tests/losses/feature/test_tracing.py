@@ -3,10 +3,12 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from kdcore.engine import at_rest
-from kdcore.losses.feature._tracing import call_of, norms_before, without_channel
+from kdcore.losses.feature._tracing import Masked, call_of, norms_before
 from kdcore.models import build
+from kdcore.types import Outputs
 
 NORMS = {
     "digits-teacher": ["stages.0.layers.1.norm", "stages.1.layers.1.norm"],
@@ -53,13 +55,23 @@ class TestNormsBefore:
         assert all(not module._forward_hooks for module in teacher.modules())
 
 
-class TestWithoutChannel:
+class Convolutions(TorchDispatchMode):
+    """Counts those that are carried out."""
+
+    number = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.number += func is torch.ops.aten.convolution.default
+        return func(*args, **(kwargs or {}))
+
+
+class TestMasked:
     def test_is_the_answer_with_that_channel_of_that_map_at_zero(self, small):
         _, teacher, data = small
         call = call_of(teacher, data.inputs[:1], 0)
         mask = torch.ones(5)
         mask[2] = 0
-        said = without_channel(teacher, data.inputs, call, mask)
+        said = Masked(teacher, data.inputs, call)(mask)
         low = teacher(data.inputs).features[0] * mask[:, None, None]
         torch.testing.assert_close(said.features[0], low)
         torch.testing.assert_close(said.features[1], teacher.norms[1](teacher.high(low)).relu())
@@ -70,15 +82,43 @@ class TestWithoutChannel:
         inputs, whole = images(name), network(images(name))
         for stage, maps in enumerate(whole.features):
             call = call_of(network, inputs[:1], stage)
-            ones = torch.ones(maps.shape[1])
-            assert torch.equal(without_channel(network, inputs, call, ones).logits, whole.logits)
-            assert without_channel(network, inputs, call, 0 * ones).features[stage].abs().max() == 0
+            ones, masked = torch.ones(maps.shape[1]), Masked(network, inputs, call)
+            for _ in range(2):
+                assert torch.equal(masked(ones).logits, whole.logits)
+                assert masked(0 * ones).features[stage].abs().max() == 0
+
+    def test_what_comes_before_is_asked_once(self, small):
+        _, teacher, data = small
+        masked = Masked(teacher, data.inputs, call_of(teacher, data.inputs[:1], 1))
+        with Convolutions() as whole:
+            teacher(data.inputs)
+        with Convolutions() as above:
+            masked(torch.ones(10))
+        assert whole.number == 2 and above.number == 0
+
+    def test_networks_that_write_in_place_answer_as_they_would(self):
+        class InPlace(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.first, self.second = nn.Conv2d(1, 3, 1), nn.Conv2d(3, 3, 1)
+
+            def forward(self, images):
+                low = self.first(images).relu_()
+                middle = self.second(low).relu_()
+                low.mul_(0.5).add_(middle)  # what came before the map is written over after it
+                return Outputs(low.mean((2, 3)), (middle,))
+
+        torch.manual_seed(0)
+        network, inputs = InPlace().eval(), torch.rand(4, 1, 5, 5)
+        masked = Masked(network, inputs, call_of(network, inputs[:1], 0))
+        whole, empty = network(inputs).logits.detach(), network.first(inputs).relu().mul(0.5).mean((2, 3)).detach()
+        for _ in range(2):
+            torch.testing.assert_close(masked(torch.ones(3)).logits, whole)
+            torch.testing.assert_close(masked(torch.zeros(3)).logits, empty)
 
     def test_a_map_that_no_operation_returns_is_said(self):
         class Constant(nn.Module):
             def forward(self, images):
-                from kdcore.types import Outputs
-
                 return Outputs(images.flatten(1), (self.kept,))
 
         network = Constant()

@@ -95,7 +95,7 @@ class Execution:
         chosen = {source.name for source in self.project.notebooks(wanted)}
         pages = {source.name: self.page(source, around, ledger) for source in self.project.notebooks()}
         stale = [page for name, page in pages.items() if name in chosen and page.state in ("older", "left out")]
-        self.prepare([page.source for page in stale])
+        self.prepare([page.source for page in stale], at_once)
         for outcome in self.execute(stale, at_once, ledger):
             page = pages[outcome.name]
             page.outcome, page.state = outcome, "ran" if outcome.done else "failed"
@@ -118,12 +118,12 @@ class Execution:
             page.outcome = ledger.outcome(source.name)
         return page
 
-    def prepare(self, sources: Sequence[Source]) -> None:
+    def prepare(self, sources: Sequence[Source], at_once: int) -> None:
         """Train shared teachers that the store lacks; a notebook would train its own if this fails, and say why."""
         keys = teachers.teachers_of(sources, self.profile)
         if keys:
             print(f"teachers: {', '.join(keys)}", file=sys.stderr)
-            teachers.prepare(self.profile, self.device, keys)
+            teachers.prepare(self.profile, self.device, keys, at_once)
 
     def execute(self, pages: Sequence[Page], at_once: int, ledger: Ledger) -> Iterable[Outcome]:
         """The longest first, so that none of them is left for last."""

@@ -23,17 +23,22 @@ def teachers_of(sources: Iterable[Source], profile: str) -> list[str]:
     return [key for key in found if profile in experiments.get(key).profiles]
 
 
-def prepare(profile: str, device: str, keys: Sequence[str]) -> None:
-    """Run them in a process of their own, so that nothing of torch stays in this one; what the store has is left.
+def prepare(profile: str, device: str, keys: Sequence[str], at_once: int = 1) -> None:
+    """Run them in processes of their own, so that nothing of torch stays in this one; what the store has is left.
 
-    The process ends with this one, however this one ends. What it cannot train, a notebook will ask for and tell.
+    The processes end with this one, however this one ends. What they cannot train, a notebook will ask for and tell.
     """
-    process = multiprocessing.get_context("spawn").Process(target=train, args=(profile, device, keys))
-    process.start()
+    shares = [share for number in range(at_once) if (share := keys[number::at_once])]
+    spawn = multiprocessing.get_context("spawn").Process
+    processes = [spawn(target=train, args=(profile, device, share)) for share in shares]
     try:
-        process.join()
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
     finally:
-        process.kill()  # at any moment: the store resumes
+        for process in filter(lambda process: process.pid, processes):
+            process.kill()  # at any moment: the store resumes
 
 
 def train(profile: str, device: str, keys: Iterable[str]) -> None:

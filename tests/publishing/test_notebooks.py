@@ -221,10 +221,11 @@ class TestInterruption:
         until(lambda: not alive(kernel))
 
     def test_no_training_of_a_teacher_does_either(self, tmp_path):
-        code = "from kdcore.publishing.teachers import prepare; prepare('quick', 'cpu', ['text-teacher'])"
+        keys = "['text-teacher', 'digits-vit-teacher']"
+        code = f"from kdcore.publishing.teachers import prepare; prepare('quick', 'cpu', {keys}, at_once=2)"
         environment = os.environ | {"PYTHONPATH": str(ROOT), "KDCORE_RUNS": str(tmp_path)}
         command = subprocess.Popen([sys.executable, "-c", code], env=environment)
-        until(lambda: list(tmp_path.rglob("*.lock")))  # it trains
+        until(lambda: len({path.parent for path in tmp_path.rglob("*.lock")}) == 2)  # both train
         children = subprocess.run(["pgrep", "-P", str(command.pid)], capture_output=True, text=True).stdout.split()
         command.kill()
         command.wait()

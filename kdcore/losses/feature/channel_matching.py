@@ -78,10 +78,11 @@ def mgd_matching_loss(
     if reducer == "random":
         shape = (len(student), 1, *student.shape[1:])
         drawn = torch.rand(shape, generator=generator, device=student.device) * len(matching)
-        place = drawn.long().clamp_max(len(matching) - 1)
+        reduced = groups.gather(1, drawn.long().clamp_max(len(matching) - 1))[:, 0]
     else:
-        place = groups.abs().argmax(1, keepdim=True)
-    return ofd_loss(student, groups.gather(1, place)[:, 0], margins.detach()[matching].mean(0), reduction=reduction)
+        highest, lowest = groups.amax(1), groups.amin(1)
+        reduced = torch.where(highest >= -lowest, highest, lowest)
+    return ofd_loss(student, reduced, margins.detach()[matching].mean(0), reduction=reduction)
 
 
 def _check_matching(student: Tensor, teacher: Tensor, matching: Tensor, margins: Tensor) -> None:

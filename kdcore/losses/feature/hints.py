@@ -121,6 +121,8 @@ class FitNet(Method):
         student: channels, height, width of the guided layer.
         teacher: of the hint layer.
         pair: the guided and the hint stage.
+        form: of `fitnet_loss`. Default ``mean``: the paper's half-sum but for a factor, which its optimiser, RMSprop,
+            divides out again; the steps that SGD takes on a half-sum of tens of thousands of numbers are too long.
         share: length of the first stage, as a part of the recipe's epochs. Default 1 / 2, ours: the authors stop it
             on a validation set.
         normalised: batch normalisation in the regressor.
@@ -132,7 +134,7 @@ class FitNet(Method):
         teacher: Shape,
         pair: tuple[int, int],
         *,
-        form: Form = "half-sum",
+        form: Form = "mean",
         temperature: float = 3.0,
         weight: float = 4.0,
         last_weight: float = 1.0,
@@ -185,7 +187,7 @@ class FitNet(Method):
 
 
 ENTRIES = (
-    Entry("fitnet", "loss", FitNet, {}, "ICLR 2015, two stages"),
+    Entry("fitnet", "loss", FitNet, {}, "ICLR 2015, two stages", revision=2),
     Entry(
         "fitnet-joint",
         "loss",

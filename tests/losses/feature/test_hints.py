@@ -35,7 +35,7 @@ class Toy(nn.Module):
 def networks() -> tuple[Toy, Toy, FitNet]:
     """A student, a resting teacher, and the method between their first stages."""
     student, teacher = (seeded(lambda width=width: Toy(width), width) for width in (4, 6))
-    method = seeded(lambda: FitNet((4, 8, 8), (6, 8, 8), (0, 0), form="mean"), 0)
+    method = seeded(lambda: FitNet((4, 8, 8), (6, 8, 8), (0, 0)), 0)
     return student, teacher.requires_grad_(False), method
 
 
@@ -140,6 +140,14 @@ class TestFitNet:
         assert reached == {"lower.weight", "lower.bias"}
         assert all(weight.grad is not None for weight in method.regressor.parameters())
         assert (stage.name, stage.share) == ("hint", 0.5) and list(update.trains) == [student, method.regressor]
+
+    @pytest.mark.parametrize(("settings", "form"), [({}, "mean"), ({"form": "half-sum"}, "half-sum")])
+    def test_first_stage_takes_the_mean_unless_told(self, batch, networks, settings, form):
+        student, teacher, _ = networks
+        method = FitNet((4, 8, 8), (6, 8, 8), (0, 0), **settings)
+        (term,) = method.preparation(student, teacher)[0].updates[0].losses(batch).values()
+        mine, theirs = batch.outputs(student).features[0], batch.outputs(teacher).features[0]
+        torch.testing.assert_close(term.value, fitnet_loss(method.regressor(mine), theirs, form=form))
 
     def test_first_stage_lowers_the_hint(self, batch, networks):
         student, teacher, method = networks

@@ -27,7 +27,7 @@ WITH_SOURCE = ("kdcore.losses", "kdcore.schemes")
 ROLE = re.compile(r"\{((?:cite|py):\w+|ref|eq|doc|math)\}`")
 PLACE = re.compile(r"^( *)(Survey|Paper): ")
 ORIGINS = {"published by others": "kd-others", "committed record": "kd-committed", "this build": "kd-build"}
-ORIGIN = re.compile("|".join(ORIGINS))
+ORIGIN = re.compile(rf"\b(?:{'|'.join(ORIGINS)})\b")
 MADE = "how-this-page-was-made"
 ERRATUM = re.compile(r"\b[ZSHNX]-\d\d\b(?![`>])")
 

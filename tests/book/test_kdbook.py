@@ -4,6 +4,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from docutils import nodes
+from docutils.utils import new_document
 
 PATH = Path(__file__).resolve().parents[2] / "book" / "_ext" / "kdbook.py"
 
@@ -57,6 +59,24 @@ class TestTidy:
         kdbook.tidy(None, "index", "page.html", context, None)
         assert context["script_files"] == [files[0], inline]
         assert context["css_files"] == ["a.css"]
+
+
+class TestOrigins:
+    @pytest.mark.parametrize(
+        ("caption", "frames"),
+        [
+            ("Gains, edition 1, committed record; again:", ["committed record"]),
+            ("Gains published by others beside this build.", ["published by others", "this build"]),
+            ("Two intervals for each gain, committed records.", []),
+        ],
+    )
+    def test_the_words_themselves_are_framed_and_no_part_of_longer_ones(self, kdbook, caption, frames):
+        table = nodes.table("", nodes.title("", caption))
+        page = new_document("page")
+        page += table
+        kdbook.marked(None, page, "page")
+        assert [found.astext() for found in page.findall(nodes.inline)] == frames
+        assert table.astext() == caption
 
 
 class TestDocstring:

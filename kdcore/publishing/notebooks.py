@@ -12,14 +12,16 @@ import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kdcore.experiments.provenance import commit
 from kdcore.publishing import pool, teachers
 from kdcore.publishing.execution import Job, Outcome
+from kdcore.publishing.pages import known_costs
 from kdcore.publishing.progress import Progress
-from kdcore.publishing.project import Mistake, Project, Source, sha256, surroundings, write_whole
+from kdcore.publishing.project import PACKAGE, Mistake, Project, Source, sha256, surroundings, write_whole
 
 # Seconds that a cell and a notebook may take before they are taken for hung: generous, since a machine may be shared.
 PATIENCE = {"smoke": (300, 900), "quick": (600, 1800), "short": (6 * 3600, 12 * 3600), "paper": (48 * 3600, 96 * 3600)}
@@ -119,11 +121,16 @@ class Execution:
         return page
 
     def prepare(self, sources: Sequence[Source], at_once: int) -> None:
-        """Train shared teachers that the store lacks; a notebook would train its own if this fails, and say why."""
+        """Train shared teachers that the store lacks; a notebook would train its own if this fails, and say why.
+
+        What the pages ask about costs, counted by one process, is made ready beside it.
+        """
         keys = teachers.teachers_of(sources, self.profile)
         if keys:
             print(f"teachers: {', '.join(keys)}", file=sys.stderr)
-            teachers.prepare(self.profile, self.device, keys, at_once)
+            ours = self.project.root == PACKAGE.parent and at_once > 1
+            beside = [partial(known_costs, self.project)] if ours else []
+            teachers.prepare(self.profile, self.device, keys, at_once, beside)
 
     def execute(self, pages: Sequence[Page], at_once: int, ledger: Ledger) -> Iterable[Outcome]:
         """The longest first, so that none of them is left for last."""

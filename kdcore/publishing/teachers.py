@@ -5,7 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import sys
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from kdcore.publishing.lifetime import end_with_parent
 from kdcore.publishing.project import Source, text_of
@@ -23,14 +24,17 @@ def teachers_of(sources: Iterable[Source], profile: str) -> list[str]:
     return [key for key in found if profile in experiments.get(key).profiles]
 
 
-def prepare(profile: str, device: str, keys: Sequence[str], at_once: int = 1) -> None:
+def prepare(
+    profile: str, device: str, keys: Sequence[str], at_once: int = 1, beside: Sequence[Callable[[], object]] = ()
+) -> None:
     """Run them in processes of their own, so that nothing of torch stays in this one; what the store has is left.
 
     The processes end with this one, however this one ends. What they cannot train, a notebook will ask for and tell.
+    `beside` are calls to be made in the meantime, each in a process too.
     """
     shares = [share for number in range(at_once) if (share := keys[number::at_once])]
-    spawn = multiprocessing.get_context("spawn").Process
-    processes = [spawn(target=train, args=(profile, device, share)) for share in shares]
+    calls = [*(partial(train, profile, device, share) for share in shares), *beside]
+    processes = [multiprocessing.get_context("spawn").Process(target=alone, args=(call,)) for call in calls]
     try:
         for process in processes:
             process.start()
@@ -41,12 +45,17 @@ def prepare(profile: str, device: str, keys: Sequence[str], at_once: int = 1) ->
             process.kill()  # at any moment: the store resumes
 
 
-def train(profile: str, device: str, keys: Iterable[str]) -> None:
+def alone(call: Callable[[], object]) -> None:
+    """Make a call in a process that ends with the one that started it."""
     threading.Thread(target=end_with_parent, daemon=True).start()
-    from kdcore import experiments
-
     try:
-        for key in keys:
-            experiments.run(key, profile=profile, device=device)
+        call()
     except KeyboardInterrupt:  # the command that started this process says so
         sys.exit(130)
+
+
+def train(profile: str, device: str, keys: Iterable[str]) -> None:
+    from kdcore import experiments
+
+    for key in keys:
+        experiments.run(key, profile=profile, device=device)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from kdcore.publishing import notebooks, pool
 from kdcore.publishing.notebooks import Execution, Ledger
 from kdcore.publishing.progress import Progress
 from kdcore.publishing.project import Project
+from kdcore.publishing.teachers import prepare
 
 pytestmark = pytest.mark.slow
 
@@ -200,6 +202,18 @@ def until(condition, seconds=60):
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.1)
+
+
+class TestPreparation:
+    def test_what_is_to_be_done_beside_is_done_in_a_process_of_its_own(self, tmp_path):
+        calls = [partial(print_process, tmp_path / name) for name in ("one", "two")]
+        prepare("smoke", "cpu", [], at_once=2, beside=calls)
+        found = {(tmp_path / name).read_text() for name in ("one", "two")}
+        assert len(found) == 2 and str(os.getpid()) not in found
+
+
+def print_process(path: Path) -> None:
+    path.write_text(str(os.getpid()))
 
 
 class TestInterruption:

@@ -206,13 +206,13 @@ def until(condition, seconds=60):
 
 class TestPreparation:
     def test_what_is_to_be_done_beside_is_done_in_a_process_of_its_own(self, tmp_path):
-        calls = [partial(print_process, tmp_path / name) for name in ("one", "two")]
+        calls = [partial(note_process, tmp_path / name) for name in ("one", "two")]
         prepare("smoke", "cpu", [], at_once=2, beside=calls)
         found = {(tmp_path / name).read_text() for name in ("one", "two")}
         assert len(found) == 2 and str(os.getpid()) not in found
 
 
-def print_process(path: Path) -> None:
+def note_process(path: Path) -> None:
     path.write_text(str(os.getpid()))
 
 

@@ -26,10 +26,10 @@ book: environment
 	  $(if $(strip $(NOTEBOOKS)),--notebooks "$(strip $(NOTEBOOKS))") $(if $(strip $(JOBS)),--jobs "$(strip $(JOBS))")
 
 test: environment
-	@.venv/bin/python -m pytest -n auto --dist worksteal -m "slow or not slow" -ra --durations=10 tests
+	@.venv/bin/python -m pytest -n auto --dist worksteal -m "not built" -ra --durations=10 tests
 
 check: environment
-	@.venv/bin/python -m pytest -m "slow or not slow" -ra -k TheBookItself tests/book
+	@.venv/bin/python -m pytest -n auto --dist worksteal -m built -ra tests/book
 
 picture: environment
 	@.venv/bin/python -m kdcore.publishing.picture

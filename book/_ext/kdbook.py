@@ -23,6 +23,7 @@ from kdcore.publishing.pages.places import address_of, places_in
 PROVIDERS = ("github", "gitlab", "bitbucket")
 MATHJAX = ("tex-chtml.js", "output/chtml/fonts", "input/tex/extensions", "a11y/assistive-mml.js")
 THEBE = ("thebe", "THEBE")
+TREE = "sbt-sidebar-nav.html"
 WITH_SOURCE = ("kdcore.losses", "kdcore.schemes")
 ROLE = re.compile(r"\{((?:cite|py):\w+|ref|eq|doc|math)\}`")
 PLACE = re.compile(r"^( *)(Survey|Paper): ")
@@ -198,6 +199,12 @@ def listed(values: dict[str, str], first: str) -> str:
     return ", ".join(f"{name} {value}" for name, value in sorted(values.items(), key=lambda item: item[0] != first))
 
 
+def without_tree(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document | None) -> None:
+    """A listing leads back to its page and needs no tree of all pages, which took a sixth of the whole build."""
+    if pagename.startswith("_modules/"):
+        context["sidebars"] = [part for part in context["sidebars"] if part != TREE]
+
+
 def tidy(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document | None) -> None:
     """Drops the remains of thebe and scripts that stand twice; points edit buttons at the sources."""
     seen: set[str] = set()
@@ -253,6 +260,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("doctree-read", provenance)
     app.connect("doctree-resolved", linked_back)
     app.connect("doctree-resolved", marked)
+    app.connect("html-page-context", without_tree, priority=100)  # before the theme, which draws all parts
     app.connect("html-page-context", tidy, priority=900)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -6,9 +6,11 @@ or a scheme cannot be built for, and what a loss will not compare, is refused he
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from string import printable
 from typing import NamedTuple
 
@@ -20,6 +22,7 @@ from kdcore.data.text import LanguageModelling
 from kdcore.engine import setting_of
 from kdcore.entry import Refusal
 from kdcore.experiments.bench import Bench, Named, network_named
+from kdcore.experiments.hashing import canonical
 from kdcore.recipe import Recipe
 from kdcore.schemes.offline import Distillation
 from kdcore.types import Batch, Clock, Data, Entry, Method, Outputs, Scheme, Setting, Task, take
@@ -85,8 +88,8 @@ class Sizes(Bench):
     """A bench whose networks have shapes and no weights."""
 
     def network(self, role: str = "student", name: Named | None = None) -> nn.Module:
-        with torch.device("meta"):
-            return network_named(name or self.student, self.data.classes, self.seed, role)
+        """A copy, since even weights without values take long to draw."""
+        return deepcopy(shape_of(canonical(name or self.student), self.data.classes))
 
     @cached_property
     def teacher(self) -> nn.Module | None:
@@ -106,10 +109,18 @@ class Sizes(Bench):
         memo = {("view", name): few for name in self.data.views}
         return Undrawn(self.data, torch.arange(2, device="meta"), 0, Clock(0, RECIPE.steps, RECIPE.steps), memo)
 
+    @cached_property
     def answers(self) -> tuple[Outputs, Outputs]:
-        """What both networks say of the batch."""
+        """What both networks say of the batch, asked once for all methods."""
         said = zip((self.setting.student, self.setting.teacher), (self.network(), self.teacher))
         return tuple(replace(one, ask=network, view=lambda name, one=one: one) for one, network in said)
+
+
+@cache
+def shape_of(asked: str, classes: int) -> nn.Module:
+    """A network without values, by its canonical name."""
+    with torch.device("meta"):
+        return network_named(json.loads(asked), classes)
 
 
 class Undrawn(Batch):
@@ -143,7 +154,7 @@ def compare(scheme: Distillation, bench: Sizes) -> None:
     """
     try:
         for method in scheme.methods:
-            method.losses(*bench.answers(), bench.batch)
+            method.losses(*bench.answers, bench.batch)
     except NotImplementedError:
         return
     except (ValueError, TypeError) as error:

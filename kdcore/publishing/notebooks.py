@@ -19,7 +19,7 @@ from typing import Any
 from kdcore.experiments.provenance import commit
 from kdcore.publishing import pool, teachers
 from kdcore.publishing.execution import Job, Outcome
-from kdcore.publishing.pages import known_costs
+from kdcore.publishing.pages import reckoned
 from kdcore.publishing.progress import Progress
 from kdcore.publishing.project import PACKAGE, Mistake, Project, Source, sha256, surroundings, write_whole
 
@@ -123,13 +123,13 @@ class Execution:
     def prepare(self, sources: Sequence[Source], at_once: int) -> None:
         """Train shared teachers that the store lacks; a notebook would train its own if this fails, and say why.
 
-        What the pages ask about costs, counted by one process, is made ready beside it.
+        What the pages want reckoned is made ready by one process beside it.
         """
         keys = teachers.teachers_of(sources, self.profile)
         if keys:
             print(f"teachers: {', '.join(keys)}", file=sys.stderr)
             ours = self.project.root == PACKAGE.parent and at_once > 1
-            beside = [partial(known_costs, self.project)] if ours else []
+            beside = [partial(reckoned, self.project)] if ours else []
             teachers.prepare(self.profile, self.device, keys, at_once, beside)
 
     def execute(self, pages: Sequence[Page], at_once: int, ledger: Ledger) -> Iterable[Outcome]:

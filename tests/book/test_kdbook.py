@@ -61,6 +61,20 @@ class TestTidy:
         assert context["css_files"] == ["a.css"]
 
 
+class TestWithoutTree:
+    @pytest.mark.parametrize(("page", "parts"), [("_modules/kdcore/types", 2), ("generated/api/index", 3), ("index", 3)])
+    def test_only_a_listing_goes_without_the_tree_of_pages(self, kdbook, page, parts):
+        context = {"sidebars": ["navbar-logo.html", "search-button-field.html", kdbook.TREE]}
+        kdbook.without_tree(None, page, "page.html", context, None)
+        assert len(context["sidebars"]) == parts
+
+    def test_the_tree_has_that_name_in_the_theme(self, kdbook):
+        import sphinx_book_theme
+
+        folder = Path(sphinx_book_theme.__file__).parent / "theme" / "sphinx_book_theme"
+        assert kdbook.TREE in (folder / "theme.conf").read_text()
+
+
 class TestOrigins:
     @pytest.mark.parametrize(
         ("caption", "frames"),

@@ -62,7 +62,7 @@ def address():
     server.server_close()
 
 
-@pytest.mark.slow
+@pytest.mark.built
 @pytest.mark.skipif(not pages(), reason="the book has not been built (make book)")
 class TestTheBookItself:
     def test_every_link_anchor_and_file_is_there_and_every_picture_described(self):

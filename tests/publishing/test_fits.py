@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from clones import ROOT
 
-from kdcore.publishing.pages.fits import fits_page
+from kdcore.experiments.fits import PAIRS
+from kdcore.publishing.pages.fits import fits_page, known_refusals
 from kdcore.publishing.pages.links import Links
+from kdcore.publishing.project import Project
 
 REFUSED = {
     "resnets": {"vitkd": "vitkd needs patches | tokens", "deit-soft": "no token", "deit-hard": "no token"},
@@ -17,6 +19,26 @@ REFUSED = {
 @pytest.fixture(scope="module")
 def page():
     return fits_page(REFUSED, Links({}, frozenset({"vitkd", "kd"})))
+
+
+class TestKnownRefusals:
+    @pytest.fixture
+    def asked(self, monkeypatch):
+        """The pairs that were worked out, in their order."""
+        asked = []
+        monkeypatch.setattr("kdcore.experiments.fits.refusals", lambda pair: asked.append(pair.key) or {pair.key: "no"})
+        return asked
+
+    def test_each_pair_is_asked_once_for_a_state_of_the_code(self, asked, tmp_path):
+        first, again = (known_refusals(Project(tmp_path)) for _ in range(2))
+        assert asked == list(first) == [pair.key for pair in PAIRS]
+        assert first == again and first["resnets"] == {"resnets": "no"}
+
+    def test_another_state_is_asked_anew(self, asked, tmp_path, monkeypatch):
+        known_refusals(Project(tmp_path))
+        monkeypatch.setattr("kdcore.publishing.pages.fits.digest", lambda files, base: "another")
+        known_refusals(Project(tmp_path))
+        assert len(asked) == 2 * len(PAIRS)
 
 
 class TestFitsPage:

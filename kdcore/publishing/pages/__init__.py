@@ -15,7 +15,7 @@ from kdcore.publishing.pages.behind import costs, said_behind
 from kdcore.publishing.pages.choose import choose_page, gains
 from kdcore.publishing.pages.coverage import coverage_page
 from kdcore.publishing.pages.errata import errata_parts
-from kdcore.publishing.pages.fits import fits_page, known_refusals
+from kdcore.publishing.pages.fits import Refused, fits_page, known_refusals
 from kdcore.publishing.pages.front import front_parts
 from kdcore.publishing.pages.glossary import glossary_page
 from kdcore.publishing.pages.implementations import implementations_page
@@ -39,7 +39,7 @@ def generate(project: Project) -> None:
     stamp, now = project.build / "pages.sha256", state(project)
     if stamp.is_file() and stamp.read_text() == now and project.generated.is_dir():
         return
-    made = dict(pages(project, known_costs(project), known_refusals()))
+    made = dict(pages(project, *reckoned(project)))
     for name, text in made.items():
         write_whole(project.generated / name, text)
     for path in files_in(project.generated, "*.*"):
@@ -57,6 +57,11 @@ def state(project: Project) -> str:
     return f"{digest(files, project.root)} {repository(project.root)}"
 
 
+def reckoned(project: Project) -> tuple[dict[str, Cost], Refused]:
+    """What takes a minute and hangs on the code alone: costs of steps, and which pairs are refused."""
+    return known_costs(project), known_refusals(project)
+
+
 def known_costs(project: Project) -> dict[str, Cost]:
     """What a step costs with each loss of the catalogue."""
     from kdcore.catalogue import entries
@@ -65,7 +70,7 @@ def known_costs(project: Project) -> dict[str, Cost]:
 
 
 def pages(
-    project: Project, known: Mapping[str, Cost] = {}, refused: Mapping[str, Mapping[str, str]] = {}
+    project: Project, known: Mapping[str, Cost] = {}, refused: Refused = {}
 ) -> Iterator[tuple[str, str]]:
     """Name in ``book/generated`` and text of each."""
     from kdcore import catalogue, survey

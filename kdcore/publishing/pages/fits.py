@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from kdcore.publishing.pages.links import Links
+from kdcore.publishing.project import PACKAGE, Project, digest, files_in, write_whole
 from kdcore.reporting.markup import escape
 
 if TYPE_CHECKING:
@@ -25,11 +27,16 @@ Of two networks of one's own `kdcore train --teacher A --student B --method KEY 
 ALL = "\n## At a glance {zh}`一览`\n\nA dot stands where a method fits.\n\n"
 
 
-def known_refusals() -> Refused:
-    """What refuses each pair, by the code as it is."""
-    from kdcore.experiments.fits import PAIRS, refusals
+def known_refusals(project: Project) -> Refused:
+    """What refuses each pair; worked out once for each state of the code."""
+    path, mark = project.build / "refusals.json", digest(files_in(PACKAGE, "*.py"), PACKAGE)
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    if known.get("mark") != mark:
+        from kdcore.experiments.fits import PAIRS, refusals
 
-    return {pair.key: refusals(pair) for pair in PAIRS}
+        known = {"mark": mark, "refused": {pair.key: refusals(pair) for pair in PAIRS}}
+        write_whole(path, json.dumps(known, indent=1))
+    return known["refused"]
 
 
 def fits_page(refused: Refused, links: Links) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from kdcore.entry import Refusal
 from kdcore.experiments import profiles
 from kdcore.experiments.types import PROFILES, Experiment, Profile, Row, unknown
+from kdcore.recipe import Recipe
 
 BASES = {"smoke": profiles.SMOKE, "quick": profiles.QUICK, "short": profiles.SHORT, "paper": profiles.PAPER10}
 KEY = "train"
+TRIAL = "with --steps the rate stays where the training would begin, and one batch of the test split is judged"
 
 
 def pair(
@@ -26,7 +29,7 @@ def pair(
             also a network by name, untrained.
         method: a key of the catalogue; none trains the student alone.
         data: a data set by name.
-        steps: in place of the profile's length.
+        steps: in place of the profile's length, all at the rate with which it begins.
 
     Raises:
         Refusal: a name is unknown.
@@ -46,9 +49,15 @@ def pair(
         raise Refusal(f"teacher {teacher} needs a --method to learn by, got none")
     recipe = profiles.suited(base.recipe, settings["student"])
     if steps:
-        recipe["steps"], settings["judge"] = steps, "batch"
+        recipe, settings["judge"] = _begun(recipe, steps), "batch"
     row = Row(method or "student", settings=settings)
     return Experiment(KEY, "One pair", (row,), (0,), {profile: Profile(recipe)})
+
+
+def _begun(recipe: Mapping[str, Any], steps: int) -> dict[str, Any]:
+    """The rate at which the profile's training begins, all the while: a rise and a fall in so few steps are no trial
+    of it, and published weights do not survive them."""
+    return {**recipe, "steps": steps, "schedule": "constant", "learning_rate": Recipe(**recipe).rate(0.0)}
 
 
 def said_of(asked: Experiment) -> list[str]:
@@ -58,7 +67,7 @@ def said_of(asked: Experiment) -> list[str]:
         return []
     teacher = row.settings.get("teacher") or {}
     untrained = [f"teacher {teacher['network']} has no weights and is taken untrained"] if "network" in teacher else []
-    return [*untrained, "with --steps one batch of the test split is judged, not the whole of it"]
+    return [*untrained, TRIAL]
 
 
 def _data(name: str) -> str:

@@ -29,7 +29,7 @@ class TestPair:
         ],
     )
     def test_small_students_take_the_smaller_steps_of_the_published_comparisons(self, profile, student, rate):
-        asked = pair(profile, student=student, method="kd", data="cifar100", teacher="resnet32x4", steps=20)
+        asked = pair(profile, student=student, data="cifar100")
         assert asked.recipe(profile).learning_rate == pytest.approx(rate)
 
     def test_a_scheme_is_a_method_too(self):
@@ -52,6 +52,11 @@ class TestPair:
         asked = pair("quick", steps=7)
         assert asked.recipe("quick").steps == 7 and asked.rows[0].settings["judge"] == "batch"
         assert len(said_of(asked)) == 1 and said_of(pair("quick")) == []
+
+    @pytest.mark.parametrize(("profile", "rate"), [("short", 0.2 / 25), ("quick", 0.1 / 25), ("paper", 0.05)])
+    def test_a_trial_keeps_the_rate_with_which_the_training_begins(self, profile, rate):
+        recipe = pair(profile, steps=20).recipe(profile)
+        assert [recipe.rate(done / 20) for done in (0, 10, 20)] == [pytest.approx(rate)] * 3
 
     def test_a_trial_takes_a_teacher_without_weights_and_says_so(self):
         asked = pair("short", method="kd", teacher="resnet56", steps=20)

@@ -159,6 +159,15 @@ def _check_options(key: str, make: type, settings: Mapping[str, Any]) -> None:
             raise unknown(f"setting of {key}", name, known)
 
 
+def options_of(scheme: str) -> list[str]:
+    """What a scheme and its ``build`` take by name alone, which is all that is not a network or data."""
+    make = entry_of(scheme).make
+    taken = [
+        value for function in (make.build, make.__init__) for value in inspect.signature(function).parameters.values()
+    ]
+    return list(dict.fromkeys(value.name for value in taken if value.kind is value.KEYWORD_ONLY))
+
+
 def fitted(network: nn.Module, data: Data, recipe: Recipe) -> nn.Module:
     """A network on the data's device, in the recipe's memory layout, compiled where it says so."""
     from kdcore.engine import compile_network

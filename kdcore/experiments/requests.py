@@ -84,8 +84,8 @@ class Request:
     """Rows and seeds of one experiment under one profile, with what is to be changed about them.
 
     Attributes:
-        overrides: ``row.option`` (of the row's first method, or ``data``, ``student``, ...), ``row.method.option``, or
-            ``recipe.option``, to a plain value.
+        overrides: ``row.option`` (of the row's first method or its scheme, or ``data``, ``student``, ...),
+            ``row.method.option``, or ``recipe.option``, to a plain value.
     """
 
     experiment: Experiment
@@ -180,8 +180,8 @@ def _changed(settings: dict[str, Any], option: str, value: Any, row: Row) -> dic
     """Settings with one option replaced: a top one's, the named method's, or the first method's."""
     methods = settings.get("methods") or []
     if option in TOP or not methods:
-        if option not in TOP and option not in settings:
-            raise unknown(f"option of row {row.key}", option, sorted({*settings, *TOP}))
+        if option not in TOP and option not in settings and option not in (own := _options(settings)):
+            raise unknown(f"option of row {row.key}", option, sorted({*settings, *TOP, *own}))
         return {**settings, option: value}
     method, _, rest = option.rpartition(".")
     keys = [key for key, _ in methods]
@@ -190,6 +190,13 @@ def _changed(settings: dict[str, Any], option: str, value: Any, row: Row) -> dic
     at = keys.index(method) if method else 0
     changed = [[key, {**own, rest: value} if number == at else own] for number, (key, own) in enumerate(methods)]
     return {**settings, "methods": changed}
+
+
+def _options(settings: Mapping[str, Any]) -> list[str]:
+    """What the row's scheme takes beside what the row says of it."""
+    from kdcore.experiments.bench import options_of
+
+    return options_of(settings["scheme"]) if "scheme" in settings else []
 
 
 def references(settings: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -47,6 +47,7 @@ class TestRequest:
 
     def test_an_option_of_a_scheme_stands_on_its_own(self, experiment):
         assert settings_of(experiment, "unix", overrides={"unix.keep": 0.5})["keep"] == 0.5
+        assert settings_of(experiment, "unix", overrides={"unix.temperature": 2.0})["temperature"] == 2.0
 
     def test_data_networks_and_the_labels_weight_are_the_rows(self, experiment):
         assert settings_of(experiment, "kd", overrides={"kd.task_weight": 1.0})["task_weight"] == 1.0
@@ -92,6 +93,8 @@ class TestRequest:
         ("override", "says"),
         [
             ({"unix.kep": 1}, "unknown option of row unix 'kep'.*nearest is 'keep'"),
+            ({"unix.temperatur": 1}, "unknown option of row unix 'temperatur'.*nearest is 'temperature'"),
+            ({"student.keep": 1}, "unknown option of row student 'keep'"),
             ({"kd-at.att.weight": 1}, "unknown method in row kd-at 'att'.*nearest is 'at'"),
         ],
     )

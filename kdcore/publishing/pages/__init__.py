@@ -70,7 +70,7 @@ def known_costs(project: Project) -> dict[str, Cost]:
 
 
 def pages(
-    project: Project, known: Mapping[str, Cost] = {}, refused: Refused = {}
+    project: Project, known: Mapping[str, Cost] = {}, refused: Mapping[str, Mapping[str, str]] = {}
 ) -> Iterator[tuple[str, str]]:
     """Name in ``book/generated`` and text of each."""
     from kdcore import catalogue, survey

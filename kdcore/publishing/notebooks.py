@@ -133,16 +133,16 @@ class Execution:
             teachers.prepare(self.profile, self.device, keys, at_once, beside)
 
     def execute(self, pages: Sequence[Page], at_once: int, ledger: Ledger) -> Iterable[Outcome]:
-        """The longest first, so that none of them is left for last."""
+        """The longest first, so that none of them is left for last; before them those that say so."""
         if not pages:
             return
-        longest = sorted(pages, key=lambda page: -self.expected(page, ledger))
+        ordered = sorted(pages, key=lambda page: (not page.source.early, -self.expected(page, ledger)))
         progress = Progress(len(pages), sys.stderr)
-        yield from pool.execute([self.job(page.source) for page in longest], at_once, progress)
+        yield from pool.execute([self.job(page.source) for page in ordered], at_once, progress)
 
     def expected(self, page: Page, ledger: Ledger) -> float:
         name = page.source.name
-        return ledger.outcome(name).core_seconds if name in ledger.rows else page.budget or 0.0
+        return ledger.outcome(name).core_seconds if name in ledger.rows else page.source.expected(self.profile)
 
     def job(self, source: Source) -> Job:
         cell, whole = PATIENCE[self.profile]

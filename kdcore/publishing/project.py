@@ -114,7 +114,20 @@ class Source:
 
     def budget(self, profile: str) -> float | None:
         """Core-seconds of work that the notebook may take, imports aside."""
-        return self.content.get("metadata", {}).get("kdcore", {}).get("budget", {}).get(profile)
+        return self._metadata.get("budget", {}).get(profile)
+
+    def expected(self, profile: str) -> float:
+        """Core-seconds it took where it was last measured, or else may take; nothing but the order hangs on them."""
+        return self._metadata.get("measured", {}).get(profile) or self.budget(profile) or 0.0
+
+    @property
+    def early(self) -> bool:
+        """Whether it begins before longer ones: they want runs of it, or it shares none with those that begin first."""
+        return self._metadata.get("early", False)
+
+    @property
+    def _metadata(self) -> dict[str, Any]:
+        return self.content.get("metadata", {}).get("kdcore", {})
 
     def parameters(self) -> list[str]:
         """The names that the cell tagged ``parameters`` sets, in order; `profile` first, then `device`."""

@@ -48,6 +48,18 @@ def stopped(tmp_path_factory):
     return project, {page.source.name: page for page in Execution(project, "smoke", "cpu").run("", 2)}
 
 
+class TestOrder:
+    def test_the_longest_come_first_after_those_that_must_be_early(self, tmp_path, monkeypatch):
+        made = {name: notebook("x = 1") for name in ("01_early", "02_middle", "03_long", "04_longest")}
+        made["01_early"]["metadata"]["kdcore"]["early"] = True
+        made["04_longest"]["metadata"]["kdcore"]["measured"] = {"quick": 90}
+        made["03_long"]["metadata"]["kdcore"]["budget"] = {"quick": 60}
+        project, begun = Project(clone(tmp_path, **made)), []
+        monkeypatch.setattr(pool, "execute", lambda jobs, at_once, progress: begun.extend(jobs) or [])
+        Execution(project, "quick", "cpu").run("", 1)
+        assert [job.name for job in begun] == ["01_early", "04_longest", "03_long", "02_middle"]
+
+
 class TestEveryWayToStop:
     def test_the_others_still_run(self, stopped):
         assert stopped[1]["01_good"].state == "ran"

@@ -93,6 +93,11 @@ class TestContent:
         assert project.notebooks()[0].budget("smoke") == 5
         assert project.notebooks()[0].budget("paper") is None
 
+    def test_what_it_took_is_expected_and_else_its_budget(self, project):
+        source = project.notebooks()[0]
+        source.content["metadata"]["kdcore"]["measured"] = {"quick": 40}
+        assert [source.expected(profile) for profile in ("quick", "smoke", "paper")] == [40, 5, 0]
+
     @pytest.mark.parametrize("text", ["", "{", "[]", '{"cells": 3}', '{"cells": [{"source": "x"}]}'])
     def test_a_file_that_is_no_notebook_is_a_mistake(self, project, text):
         path = project.sources / "09_broken.ipynb"

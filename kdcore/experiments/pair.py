@@ -18,7 +18,7 @@ TRIAL = "with --steps the rate stays where the training would begin, and one bat
 def pair(
     profile: str, *, student: str = "", teacher: str = "", method: str = "", data: str = "", steps: int | None = None
 ) -> Experiment:
-    """The experiment ``train``: what is not named is the profile's own; some students take smaller steps (`suited`).
+    """The experiment ``train``: what is not named is the profile's own, as the student can follow it (`suited`).
 
     With `steps` it is a trial: a teacher that nobody trained will do, and one batch is judged (see `said_of`).
 

@@ -37,13 +37,21 @@ SHORT_RECIPE = {
 # The CRD recipe, which RepDistiller and mdistiller share: the defaults of `Recipe`.
 PAPER_RECIPE = {"epochs": 240.0, "precision": "bfloat16", "channels_last": True, "evaluate": "epoch"}
 TAKE_SMALL_STEPS = ("mobilenet", "shufflenet")
+WIDE, NARROW = ("vit-", "deit-"), ("text-", "digits-vit-", "digits-deit-")  # transformers, of some hundred and some ten
+ADAM = {"optimizer": "adamw", "weight_decay": 0.05, "clip": 1.0, "schedule": "one-cycle"}
 
 
 def suited(recipe: Mapping[str, Any], student: str) -> dict[str, Any]:
-    """A recipe; ShuffleNet and MobileNet students get a fifth of its learning rate, RepDistiller's 0.01 for 0.05."""
-    if not student.startswith(TAKE_SMALL_STEPS):
-        return dict(recipe)
-    return {**recipe, "learning_rate": recipe.get("learning_rate", Recipe().learning_rate) / 5}
+    """A recipe as a student can follow it.
+
+    ShuffleNet and MobileNet get a fifth of its learning rate, RepDistiller's 0.01 for 0.05. Transformers get AdamW at
+    the rates of the chapters *Vision transformers* and *Language models*, with the former's decay.
+    """
+    if student.startswith(TAKE_SMALL_STEPS):
+        return {**recipe, "learning_rate": recipe.get("learning_rate", Recipe().learning_rate) / 5}
+    if student.startswith(WIDE + NARROW):
+        return {**recipe, **ADAM, "learning_rate": 1e-3 if student.startswith(WIDE) else 1e-2}
+    return dict(recipe)
 
 
 def profile(

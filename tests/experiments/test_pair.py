@@ -32,6 +32,14 @@ class TestPair:
         asked = pair(profile, student=student, data="cifar100")
         assert asked.recipe(profile).learning_rate == pytest.approx(rate)
 
+    @pytest.mark.parametrize(
+        ("student", "data", "rate"),
+        [("vit-micro-32", "cifar100", 1e-3), ("digits-vit-student", "digits", 1e-2), ("text-student", "topics", 1e-2)],
+    )
+    def test_transformers_learn_with_adam_at_its_rates(self, student, data, rate):
+        recipe = pair("quick", student=student, data=data).recipe("quick")
+        assert (recipe.optimizer, recipe.learning_rate, recipe.clip) == ("adamw", rate, 1.0)
+
     def test_a_scheme_is_a_method_too(self):
         (row,) = pair("quick", method="unix-kd").rows
         assert row.settings["scheme"] == "unix-kd" and "methods" not in row.settings

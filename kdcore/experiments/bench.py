@@ -149,11 +149,8 @@ def entry_of(key: str) -> Any:
 
 def _check_options(key: str, make: type, settings: Mapping[str, Any]) -> None:
     """Refuse a setting that neither the class nor its ``build`` takes."""
-    known: dict[str, None] = {}
-    for function in (make.__init__, make.build):
-        for name, parameter in inspect.signature(function).parameters.items():
-            if parameter.kind is not parameter.VAR_KEYWORD and name not in ("self", "setting"):
-                known[name] = None
+    taken = (value.name for value in _parameters(make) if value.kind is not value.VAR_KEYWORD)
+    known = dict.fromkeys(name for name in taken if name not in ("self", "setting"))
     for name in settings:
         if name not in known:
             raise unknown(f"setting of {key}", name, known)
@@ -161,11 +158,12 @@ def _check_options(key: str, make: type, settings: Mapping[str, Any]) -> None:
 
 def options_of(scheme: str) -> list[str]:
     """What a scheme and its ``build`` take by name alone, which is all that is not a network or data."""
-    make = entry_of(scheme).make
-    taken = [
-        value for function in (make.build, make.__init__) for value in inspect.signature(function).parameters.values()
-    ]
+    taken = _parameters(entry_of(scheme).make)
     return list(dict.fromkeys(value.name for value in taken if value.kind is value.KEYWORD_ONLY))
+
+
+def _parameters(make: type) -> list[inspect.Parameter]:
+    return [value for taker in (make.__init__, make.build) for value in inspect.signature(taker).parameters.values()]
 
 
 def fitted(network: nn.Module, data: Data, recipe: Recipe) -> nn.Module:
